@@ -1,0 +1,42 @@
+"""Real text as the engine's input, tokenized and padded exactly as the served steps do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from tritonsmith_steps.arrays import Arrays
+from tritonsmith_steps.tokenize import Tokenize, TokenizeSettings
+
+from tritonsmith_build.errors import SmithError
+
+
+def batches(
+    tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], *, rows: int, length: int | None = None
+) -> Iterator[Arrays]:
+    """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else to the batch's longest."""
+    if length is not None:
+        settings = replace(settings, max_length=length, buckets=(length,))
+    padding = "longest" if length is None else "bucket"
+    step = Tokenize(Tokenizer.from_file(str(tokenizer)), settings, padding=padding, count=lambda name, amount: None)
+    for start in range(0, len(texts), rows):
+        column = np.array([[text.encode()] for text in texts[start : start + rows]], dtype=np.object_)
+        (result,) = step([{"TEXT": column}])
+        if isinstance(result, ValueError):
+            raise SmithError(f"a text of the gate or calibration data cannot be used ({result})", fix="correct the data")
+        yield result
+
+
+def mixed_lengths(texts: Sequence[str], rows: int) -> list[str]:
+    """``rows`` texts, by turns one as it is and one joined from many, so that a batch holds padding and full rows."""
+    cycled = [texts[index % len(texts)] for index in range(rows + 40)]
+    return [" ".join(cycled[row : row + 40]) if row % 2 == 0 else cycled[row] for row in range(rows)]
+
+
+def run_all(session: object, data: Iterator[Arrays]) -> NDArray[np.float32]:
+    """The engine's one output over all batches, ``[texts, width]``."""
+    return np.concatenate([session.run(None, batch)[0] for batch in data])  # type: ignore[attr-defined]

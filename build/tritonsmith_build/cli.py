@@ -1,0 +1,241 @@
+"""The command line. It needs only the base install; each command imports what it works with."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from tritonsmith import TritonsmithError
+from tritonsmith.client import DEFAULT_URL
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.extras import extra_of, install_command
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From a Hugging Face model to a proved, batched Triton ensemble.",
+)
+console = Console()
+error_console = Console(stderr=True)
+
+Names = Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="a name under pipelines/, or the path of a TOML file")]
+Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
+REPOSITORY = Path("model_repository")
+
+
+@app.command()
+def build(
+    pipelines: Names,
+    target: Annotated[Literal["cpu"], typer.Option(help="what the engine is built for")] = "cpu",
+    precision: Annotated[Literal["fp32", "fp16", "bf16", "int8"] | None, typer.Option(help="instead of the spec's")] = None,
+    repository: Repository = REPOSITORY,
+    as_json: AsJson = False,
+) -> None:
+    """Turn models into a proved repository.
+
+    Example: `tritonsmith build sentiment embeddings --precision int8`
+    """
+    from tritonsmith_build.build import build_pipeline
+    from tritonsmith_build.pipelines import specs_named
+    from tritonsmith_build.progress import Progress
+    from tritonsmith_build.stagecache import StageCache
+
+    progress = Progress(error_console if as_json else console)
+    manifests = [
+        build_pipeline(spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision)
+        for spec in specs_named(pipelines)
+    ]
+    if as_json:
+        _print_json([{**built.manifest, "written": list(built.changed)} for built in manifests])
+
+
+@app.command()
+def render(
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all of pipelines/ where none is named")] = None,
+    check: Annotated[bool, typer.Option("--check", help="write nothing; fail where the text is stale")] = False,
+    repository: Repository = REPOSITORY,
+) -> None:
+    """Write the repository's configuration text from specs and lock files.
+
+    Example: `tritonsmith render --check`
+    """
+    from tritonsmith_build.facts import facts_from_lock
+    from tritonsmith_build.pipelines import specs_named
+    from tritonsmith_build.render import rendered
+    from tritonsmith_build.repository import stale, write_all_text
+
+    files = {path: text for spec in specs_named(pipelines or []) for path, text in rendered(spec, facts_from_lock(spec)).items()}
+    changed = stale(repository, files)
+    if check and changed:
+        raise SmithError(f"stale: {', '.join(changed)}", where=repository, fix="run: tritonsmith render")
+    if not check:
+        write_all_text(repository, files)
+    console.print(f"{len(files)} files in {repository}, {len(changed)} written" if not check else f"{len(files)} files are as rendered")
+
+
+@app.command()
+def serve(
+    repository: Repository = REPOSITORY,
+    pipelines: Annotated[str, typer.Option(help="names with commas between; all that are built where left out")] = "",
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8002,
+    cache: Annotated[bool, typer.Option(help="answer repeated inputs from memory")] = True,
+    log: Annotated[Path | None, typer.Option(help="Triton's own log [default: .tritonsmith/triton-PORT.log]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run Triton until SIGTERM or Ctrl-C.
+
+    Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0`
+    """
+    from tritonsmith_build.server.preflight import Ports
+    from tritonsmith_build.server.serve import serve as run
+
+    ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port)
+    wanted = [name.strip() for name in pipelines.split(",") if name.strip()]
+    run(repository, wanted, ports, log=log, cache=cache, as_json=as_json, console=error_console if as_json else console)
+
+
+@app.command()
+def demo(pipelines: Names, repository: Repository = REPOSITORY) -> None:
+    """Build, serve on free ports, ask over gRPC and HTTP, stop.
+
+    Example: `tritonsmith demo sentiment`
+    """
+    from tritonsmith_build.demo import demo as run
+    from tritonsmith_build.pipelines import specs_named
+
+    names = [spec.name for spec in specs_named(pipelines)]
+    build(pipelines, repository=repository)
+    run(repository, names, console)
+
+
+@app.command()
+def infer(
+    pipeline: Annotated[str, typer.Argument(help="the served pipeline's name")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="what to ask; - reads a text a line from standard input")],
+    url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
+    top_k: Annotated[int | None, typer.Option(help="how many classes to show, for classification")] = None,
+    timeout: Annotated[float, typer.Option(help="seconds to wait for an answer")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
+) -> None:
+    """Ask a running server.
+
+    Example: `tritonsmith infer sentiment "A delight from start to finish" --url grpc://localhost:8001`
+    """
+    from tritonsmith_build.infer import infer as run
+
+    options: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
+    run(pipeline, texts, url=url, timeout=timeout, options=options, as_json=as_json, console=console)
+
+
+@app.command()
+def finetune(
+    pipeline: Annotated[str, typer.Argument(help="a name under pipelines/, or the path of a TOML file")],
+    train: Annotated[Path, typer.Option(help="TSV or CSV with the columns text (or sentence) and label")],
+    dev: Annotated[Path, typer.Option(help="the same, held out to measure on")],
+    about: Annotated[str, typer.Option(help="a sentence on the data, for the adapter's card")] = "",
+    output: Annotated[Path | None, typer.Option(help="instead of the spec's source.adapter")] = None,
+    epochs: Annotated[float, typer.Option()] = 2.0,
+    batch_size: Annotated[int, typer.Option()] = 32,
+    learning_rate: Annotated[float, typer.Option(help="the peak")] = 6e-4,
+    rank: Annotated[int, typer.Option(help="of the LoRA matrices")] = 16,
+    seed: Annotated[int, typer.Option()] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a spec's adapter on labelled text.
+
+    Example: `tritonsmith finetune sentiment --train train.tsv --dev dev.tsv`
+    """
+    from dataclasses import asdict
+
+    from tritonsmith_build.finetune import FinetuneSettings
+    from tritonsmith_build.finetuning import Data, finetune_for
+    from tritonsmith_build.pipelines import specs_named
+
+    (spec,) = specs_named([pipeline])
+    settings = FinetuneSettings(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        rank=rank,
+        seed=seed,
+        max_length=spec.input.max_length or FinetuneSettings.max_length,
+    )
+    shown = error_console if as_json else console
+    data = Data(train, dev, about)
+    result = finetune_for(spec, data, output=output, settings=settings, command=_command(data), console=shown)
+    if as_json:
+        _print_json(asdict(result))
+        return
+    for name, row in result.accuracy.items():
+        console.print(f"accuracy on {name:<7} {row.accuracy:.4f} of {row.examples} texts", highlight=False)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, what is missing and the command that adds it.
+
+    Example: `tritonsmith doctor`
+    """
+    from dataclasses import asdict
+
+    from tritonsmith_build.doctor import examine
+
+    findings = examine()
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        table = Table("", "", "found", "to do", box=None, pad_edge=False)
+        marks = {"ok": "[green]ok[/]", "missing": "[red]missing[/]", "absent": "[dim]none[/]"}
+        for finding in findings:
+            table.add_row(marks[finding.state], finding.what.replace("[", r"\["), finding.found, finding.fix.replace("[", r"\["))
+        console.print(table)
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _command(data: Any) -> str:
+    """The command as it was typed, data files by their names alone: the card goes where those paths mean nothing."""
+    names = {str(file): file.name for file in (data.train, data.dev)}
+    about = {data.about: "…"} if data.about else {}
+    return shlex.join(["tritonsmith", *((names | about).get(word, word) for word in sys.argv[1:])])
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    """Run a command; a person's errors are one line and exit code 1, never a traceback."""
+    try:
+        app()
+    except (SmithError, TritonsmithError, ValueError) as error:
+        if isinstance(error, ValueError) and not str(error):
+            raise
+        error_console.print(f"[bold red]error[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        error_console.print(f"[bold red]error[/] {error.name} is not installed; run: {_escaped(install_command(extra))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        error_console.print("\nstopped; what stood before is untouched")
+        sys.exit(130)
+
+
+def _escaped(text: object) -> str:
+    return str(text).replace("[", r"\[")

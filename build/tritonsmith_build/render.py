@@ -1,0 +1,225 @@
+"""The repository's committed text, from spec and facts alone: the same on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
+from tritonsmith_build.spec import PipelineSpec, Serving
+from tritonsmith_build.step_files import step_settings
+from tritonsmith_build.tasks import TASKS, Tensor
+
+VERSION = 1
+TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
+CPU_ARTEFACT = "model.cpu.onnx"
+ONNX_ARTEFACT = "model.onnx"
+PLAN_ARTEFACT = "model.plan"
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The Triton models of one pipeline; the ensemble has the pipeline's own name."""
+
+    ensemble: str
+    tokenize: str
+    engine: str
+    answer: str
+
+    @classmethod
+    def of(cls, spec: PipelineSpec) -> Names:
+        """By the spec's name and its task's answering step."""
+        return cls(spec.name, *(f"{spec.name}_{suffix}" for suffix in ("tokenize", "engine", TASKS[spec.task].step)))
+
+    @property
+    def steps(self) -> tuple[str, str, str]:
+        """In the order in which data flows."""
+        return self.tokenize, self.engine, self.answer
+
+
+def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
+    """Every committed file of a pipeline, by its path inside the repository.
+
+    Each configuration is read back with Triton's protobuf before it is returned.
+    """
+    names = Names.of(spec)
+    configs = {
+        f"{names.ensemble}/config.pbtxt": _ensemble(spec, facts, names),
+        f"{names.tokenize}/config.pbtxt": _tokenize(spec, facts, names, padding="bucket"),
+        f"{names.tokenize}/configs/cpu.pbtxt": _tokenize(spec, facts, names, padding="longest"),
+        f"{names.engine}/config.pbtxt": _engine_tensorrt(spec, facts, names),
+        f"{names.engine}/configs/cpu.pbtxt": _engine_cpu(spec, facts, names),
+        f"{names.engine}/configs/onnxruntime.pbtxt": _engine_onnxruntime(spec, facts, names),
+        f"{names.answer}/config.pbtxt": _answer(spec, facts, names),
+    }
+    header = _header(spec)
+    files = {path: header + pbtxt(config) for path, config in configs.items()}
+    for path, text in files.items():
+        config_from_text(text, where=path)
+    steps = step_settings(spec, facts)
+    for model, (step, settings) in zip(names.steps, steps.items(), strict=True):
+        files[f"{model}/{VERSION}/model.py"] = header + _shim(step)
+        files[f"{model}/{VERSION}/step.json"] = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    files[f"{names.ensemble}/{VERSION}/.gitkeep"] = ""
+    return files
+
+
+def _header(spec: PipelineSpec) -> str:
+    return f"# Rendered from {spec.name}.toml and {spec.name}.lock.toml; change those and run: tritonsmith render\n"
+
+
+def _shim(step: str) -> str:
+    return f'from tritonsmith_steps.serve import triton_model\n\nTritonPythonModel = triton_model("{step}")\n'
+
+
+def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+    task = TASKS[spec.task]
+    answers = task.answers(facts)
+    steps = [
+        _step(names.tokenize, {"TEXT": "TEXT"}, {name: name for name in facts.inputs}),
+        _step(names.engine, {name: name for name in facts.inputs}, {task.engine_output: task.engine_output}),
+        _step(
+            names.answer, {task.engine_output: task.engine_output}, {tensor.name: tensor.name for tensor in answers}
+        ),
+    ]
+    return {
+        "name": names.ensemble,
+        "platform": "ensemble",
+        "max_batch_size": spec.engine.max_batch_size,
+        "input": _tensors([TEXT]),
+        "output": _tensors(answers),
+        "ensemble_scheduling": {"step": steps},
+        # Only here: a step's cache would outlive the step's repair.
+        "response_cache": {"enable": spec.serving.cache},
+        "parameters": _parameters({"task": spec.task}),
+    }
+
+
+def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Message:
+    def entries(mapping: Mapping[str, str]) -> list[Message]:
+        return [{"key": key, "value": value} for key, value in mapping.items()]
+
+    # The version is pinned, so that a second one can be loaded beside it before the ensemble moves over.
+    return {
+        "model_name": model,
+        "model_version": VERSION,
+        "input_map": entries(inputs),
+        "output_map": entries(outputs),
+    }
+
+
+def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str) -> Message:
+    return {
+        **_python_step(spec, names.tokenize, [TEXT], _engine_inputs(facts)),
+        "parameters": _parameters({"padding": padding}),
+    }
+
+
+def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+    return _python_step(spec, names.answer, [_engine_output(spec, facts)], TASKS[spec.task].answers(facts))
+
+
+def _python_step(spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Message:
+    return {
+        **_interface(spec, name, {"backend": "python"}, inputs, outputs),
+        "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
+        "dynamic_batching": _queue(spec.serving),
+    }
+
+
+def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+    ragged = [{**tensor, "allow_ragged_batch": True} for tensor in _tensors(_engine_inputs(facts))]
+    return {
+        **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        "input": ragged,
+        "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
+        "dynamic_batching": _engine_batching(spec),
+        "model_warmup": _warmups(facts, [1]),
+        "parameters": _parameters({"artefact": CPU_ARTEFACT}),
+    }
+
+
+def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+    kind = {"backend": "onnxruntime", "default_model_filename": ONNX_ARTEFACT}
+    return {
+        **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        "instance_group": {"count": 1, "kind": Word("KIND_AUTO")},
+        "dynamic_batching": _engine_batching(spec),
+        "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
+    }
+
+
+def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+    kind = {"backend": "tensorrt", "default_model_filename": PLAN_ARTEFACT}
+    profiles = [str(index) for index in range(len(facts.buckets))]  # left out, Triton would use the first alone
+    return {
+        **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        "instance_group": {"count": 1, "kind": Word("KIND_GPU"), "profile": profiles},
+        "dynamic_batching": _engine_batching(spec),
+        "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
+    }
+
+
+def _interface(
+    spec: PipelineSpec, name: str, kind: Mapping[str, str], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> Message:
+    return {
+        "name": name,
+        **kind,
+        "max_batch_size": spec.engine.max_batch_size,
+        "input": _tensors(inputs),
+        "output": _tensors(outputs),
+        "version_policy": {"specific": {"versions": [VERSION]}},
+    }
+
+
+def _engine_inputs(facts: ModelFacts) -> list[Tensor]:
+    return [Tensor(name, "TYPE_INT32", (-1,)) for name in facts.inputs]
+
+
+def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
+    return Tensor(TASKS[spec.task].engine_output, "TYPE_FP32", (facts.width,))
+
+
+def _tensors(tensors: Sequence[Tensor]) -> list[Message]:
+    return [{"name": tensor.name, "data_type": Word(tensor.dtype), "dims": list(tensor.dims)} for tensor in tensors]
+
+
+def _parameters(values: Mapping[str, str]) -> list[Message]:
+    return [{"key": key, "value": {"string_value": value}} for key, value in values.items()]
+
+
+def _queue(serving: Serving) -> Message:
+    policy = {
+        "timeout_action": Word("REJECT"),
+        "default_timeout_microseconds": serving.timeout_ms * 1000,
+        "allow_timeout_override": True,
+        "max_queue_size": serving.max_queue_size,
+    }
+    return {"default_queue_policy": policy}
+
+
+def _engine_batching(spec: PipelineSpec) -> Message:
+    # Waiting for company pays only where a batch costs hardly more than one row, which is the engine.
+    delay = spec.serving.max_queue_delay_us
+    return {**({"max_queue_delay_microseconds": delay} if delay else {}), **_queue(spec.serving)}
+
+
+def _warmups(facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:
+    return [
+        {"name": f"{rows} x {length}", "batch_size": rows, "inputs": _warmup_inputs(facts, length)}
+        for length in facts.buckets
+        for rows in batch_sizes
+    ]
+
+
+def _warmup_inputs(facts: ModelFacts, length: int) -> list[Message]:
+    # Zeros are a token that every vocabulary has; random numbers would point outside of it.
+    return [
+        {"key": name, "value": {"data_type": Word("TYPE_INT32"), "dims": [length], "zero_data": True}} for name in facts.inputs
+    ]

@@ -1,0 +1,72 @@
+"""Files put into a model repository so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+def write_text(file: Path, text: str) -> bool:
+    """Write ``text`` beside ``file``, then rename it into place; False where it stood there already."""
+    if file.is_file() and file.read_text(encoding="utf-8") == text:
+        return False
+    with _beside(file) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(file)
+    return True
+
+
+@contextlib.contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A scratch path in the same folder, gone afterwards whatever happens."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        scratch.chmod(0o644)  # mkstemp's own mode would hide the file from a server under another user
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_all_text(repository: Path, files: Mapping[str, str]) -> list[str]:
+    """Write rendered files; the paths of those that changed."""
+    return [path for path, text in files.items() if write_text(repository / path, text)]
+
+
+def stale(repository: Path, files: Mapping[str, str]) -> list[str]:
+    """The paths whose text in the repository is missing or other than rendered."""
+
+    def differs(path: str, text: str) -> bool:
+        file = repository / path
+        return not file.is_file() or file.read_text(encoding="utf-8") != text
+
+    return [path for path, text in files.items() if differs(path, text)]
+
+
+def copy_files(files: Mapping[Path, Path]) -> None:
+    """Copy every source (value) beside its target (key), and when all are whole, rename them into place."""
+    with contextlib.ExitStack() as stack:
+        scratches = {target: stack.enter_context(_beside(target)) for target in files}
+        for target, scratch in scratches.items():
+            shutil.copyfile(files[target], scratch)
+        for target, scratch in scratches.items():
+            scratch.replace(target)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest in an engine's version folder, None where there is none that reads."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

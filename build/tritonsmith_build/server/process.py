@@ -1,0 +1,177 @@
+"""A Triton server as a child process: started, found ready by real inferences, ended without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NoReturn, Self
+
+from tritonsmith import Client, TritonsmithError
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.server.install import TritonInstall, libpython_folder
+from tritonsmith_build.server.preflight import SHARED_MEMORY, Ports
+
+CACHE_BYTES = 64 * 2**20
+DRAIN_SECONDS = 30
+_POLL_SECONDS = 0.1
+_PR_SET_PDEATHSIG = 1
+_LOG_HEADER = """\
+# Triton's own log. On a machine without a GPU these lines are expected and harmless:
+# "Unable to allocate pinned system memory", "CUDA memory pool disabled", "Failed to initialize NVML", "DCGM unable to start",
+# "CudaDriverHelper has not been initialized", "unable to create stream".
+"""
+
+
+class TritonServer:
+    """Serves ``pipelines`` of ``repository`` while its context lasts.
+
+    Triton's output goes to ``log``. Leaving the context lets requests in flight finish and leaves no process behind,
+    not even where this process itself is killed.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        pipelines: Sequence[str],
+        ports: Ports,
+        log: Path,
+        *,
+        cache: bool = True,
+        config_name: str = "cpu",
+    ) -> None:
+        self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
+        self._cache, self._config_name = cache, config_name
+        self._install, self._libpython = TritonInstall.from_wheel(), libpython_folder()
+
+    def __enter__(self) -> Self:
+        self._folder = _folder_without_spaces()
+        self._shm_prefix = f"{self._folder.name}-"
+        self._install.lay_out(self._folder, self.repository)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._output: IO[str] = self.log.open("w", encoding="utf-8")
+        self._output.write(_LOG_HEADER)
+        self._output.flush()
+        self._process = subprocess.Popen(
+            self._command(),
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is ours: Triton hears of it once, as a SIGTERM
+            preexec_fn=_end_with_parent,
+        )
+        return self
+
+    def _command(self) -> list[str]:
+        folder, ports = self._folder, self.ports
+        options = {
+            "model-repository": folder / "repository",
+            "backend-directory": folder / "backends",
+            "model-control-mode": "explicit",
+            "model-config-name": self._config_name,
+            "backend-config": f"python,shm-region-prefix-name={self._shm_prefix}",
+            "http-address": ports.host,
+            "http-port": ports.http,
+            "grpc-address": ports.host,
+            "grpc-port": ports.grpc,
+            "metrics-address": ports.host,
+            "metrics-port": ports.metrics,
+            "allow-gpu-metrics": "false",
+            "exit-timeout-secs": DRAIN_SECONDS,
+            **({"cache-directory": folder / "caches", "cache-config": f"local,size={CACHE_BYTES}"} if self._cache else {}),
+        }
+        loads = ["--disable-auto-complete-config", *(f"--load-model={name}" for name in self.pipelines)]
+        return [str(self._install.binary), *(f"--{option}={value}" for option, value in options.items()), *loads]
+
+    def _environment(self) -> dict[str, str]:
+        # The steps run in the environment whose bin comes first on PATH.
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            "LD_LIBRARY_PATH": f"{self._install.libraries}:{self._libpython}",
+            "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
+        }
+
+    @property
+    def pid(self) -> int:
+        """Triton's process."""
+        return self._process.pid
+
+    def wait(self) -> NoReturn:
+        """Wait for as long as Triton runs, then raise SmithError: it ends only when something is wrong."""
+        code = self._process.wait()
+        raise SmithError(f"Triton ended by itself with exit code {code}", where=self.log, fix=self._reasons())
+
+    def wait_until_ready(self, *, timeout: float = 120.0) -> None:
+        """Return when every pipeline has answered a real request.
+
+        Triton calls itself ready while a step is dead, so only an inference counts. Raises SmithError with the end of
+        Triton's log where it ends first or takes longer than ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._says_ready():
+            if (code := self._process.poll()) is not None:
+                raise SmithError(f"Triton ended with exit code {code} while starting", where=self.log, fix=self._reasons())
+            if time.monotonic() > deadline:
+                raise SmithError(f"Triton was not ready within {timeout:g} s", where=self.log, fix=self._reasons())
+            time.sleep(_POLL_SECONDS)
+        with Client(self.ports.grpc_url, timeout=timeout) as client:
+            for name in self.pipelines:
+                try:
+                    client.pipeline(name)(f"Ready? {uuid.uuid4()}")  # a text no cache knows
+                except TritonsmithError as error:
+                    raise SmithError(f"{name} does not answer: {error}", where=self.log, fix=self._reasons()) from None
+
+    def _says_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.ports.http_url}/v2/health/ready", timeout=5) as reply:
+                return bool(reply.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def _reasons(self) -> str:
+        """The errors in Triton's log, or else its end."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line.partition("] ")[2].partition("\\n\\nAt:")[0] for line in lines if line.startswith("E")]
+        shown = list(dict.fromkeys(error for error in errors if "CudaDriverHelper" not in error)) or lines
+        return "it said:\n" + "\n".join(f"  {line}" for line in shown[:4])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._process.poll() is None:
+                self._process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=DRAIN_SECONDS + 5)
+        finally:  # also where a second Ctrl-C cuts the wait short
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # a step's process that outlived the server
+            self._process.wait()
+            self._output.close()
+            for leftover in SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
+                leftover.unlink(missing_ok=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _folder_without_spaces() -> Path:
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="tritonsmith-", dir="/tmp" if " " in base else base))
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

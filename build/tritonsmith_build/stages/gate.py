@@ -1,0 +1,73 @@
+"""What a build must prove: the engine's answers against FP32's, on real text, within the spec's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.spec import ClassifyGate, EmbedGate
+
+Outputs = NDArray[np.float32]
+Figures = dict[str, float]
+
+
+def classify_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+    """Share of equal decisions, largest difference of logits, and both accuracies where the texts have labels."""
+    decided, expected = decisions(candidate, facts), decisions(reference, facts)
+    figures = {
+        "agreement": float(np.mean(decided == expected)),
+        "max_abs_difference": float(np.abs(candidate - reference).max()),
+    }
+    if labels and decided.ndim == 1:
+        figures["accuracy"] = float(np.mean(decided == np.asarray(labels)))
+        figures["reference_accuracy"] = float(np.mean(expected == np.asarray(labels)))
+        figures["accuracy_drop"] = figures["reference_accuracy"] - figures["accuracy"]
+    return figures
+
+
+def decisions(logits: Outputs, facts: ModelFacts) -> NDArray[Any]:
+    """What a caller would read off: the first class, each class's yes or no, or a regression's value in tenths."""
+    if facts.activation == "sigmoid":
+        return logits > 0
+    return np.round(logits, 1) if logits.shape[1] == 1 else logits.argmax(axis=1)
+
+
+def embed_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+    """Cosine similarity to the reference: mean, first percentile and least."""
+    norms = np.linalg.norm(reference, axis=1) * np.linalg.norm(candidate, axis=1)
+    cosine = (reference * candidate).sum(axis=1) / np.maximum(norms, 1e-12)
+    return {
+        "cosine": float(cosine.mean()),
+        "cosine_p01": float(np.percentile(cosine, 1)),
+        "cosine_least": float(cosine.min()),
+    }
+
+
+FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
+    "logits": classify_figures,
+    "pooled": embed_figures,
+}
+
+
+def check(name: str, gate: ClassifyGate | EmbedGate, figures: Mapping[str, float]) -> None:
+    """Raise SmithError with figure, limit and what to try, for the first limit of the gate that does not hold."""
+    for limit, bound in gate.model_dump(exclude={"data"}).items():
+        kind, _, figure = limit.partition("_")
+        if figure not in figures:
+            continue
+        value = figures[figure]
+        held = value >= bound if kind == "min" else value <= bound
+        if not held or not np.isfinite(value):
+            raise SmithError(
+                f"{figure} is {value:.4f} on {figures['texts']} texts, the spec's gate.{limit} is {bound}",
+                where=f"{name}: gate",
+                fix=(
+                    "nothing was replaced. Try --precision fp32, calibration.data nearer to your texts, "
+                    f"or, if you can live with it, another gate.{limit}"
+                ),
+            )

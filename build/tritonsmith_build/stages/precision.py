@@ -1,0 +1,90 @@
+"""The engine's precision on the ``cpu`` target: FP32 as exported, or INT8 by static Q/DQ calibrated on real text."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from tritonsmith_steps.arrays import Arrays
+
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, data: Iterable[Arrays]) -> None:
+        self._data: Iterator[Arrays] = iter(data)
+
+    def get_next(self) -> Arrays | None:
+        return next(self._data, None)
+
+
+def int8_from_onnx(source: Path, target: Path, calibration: Iterable[Arrays], *, leave_out: str) -> None:
+    """Write ``source`` with its weight MatMuls in INT8 except those that ``LEAVE_OUT[leave_out]`` names by structure.
+
+    Scales are fixed from ``calibration``: a text's answer must not depend on the texts that share its batch, as it
+    would with scales taken from each batch (ONNX Runtime's dynamic quantization).
+    """
+    quiet = logging.getLogger()
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)  # advice to pre-process, which the exporter has done
+    try:
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            made = Path(scratch) / target.name
+            quantize_static(
+                source,
+                made,
+                _Reader(calibration),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["MatMul"],
+                nodes_to_quantize=matmuls_to_quantize(onnx.load(source), LEAVE_OUT[leave_out]),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+            shutil.move(made, target)
+    finally:
+        quiet.setLevel(level)
+
+
+AFTER_GELU, BEFORE_GELU = "after GELU", "before GELU"
+
+LEAVE_OUT: dict[str, frozenset[str]] = {
+    AFTER_GELU: frozenset({AFTER_GELU}),
+    "feed-forward": frozenset({AFTER_GELU, BEFORE_GELU}),
+}
+"""What stays FP32, from the least to the most; a build takes the first that passes the gate.
+
+GELU's long one-sided tail needs a scale under which all else drowns: the MatMuls after it alone cost MiniLM more cosine
+than all others together. Those before it read a LayerNorm's outlier channels, and come second.
+"""
+
+
+def matmuls_to_quantize(model: onnx.ModelProto, leave_out: frozenset[str]) -> list[str]:
+    """Names of the MatMuls by a constant, without those next to a GELU that ``leave_out`` names.
+
+    Products of two activations (attention scores) gain nothing from Q/DQ on a CPU and are never among them.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    producer = {output: node for node in model.graph.node for output in node.output}
+    before = {_product_behind(node.input[0], producer) for node in model.graph.node if node.op_type == "Gelu"}
+
+    def places(node: onnx.NodeProto) -> set[str]:
+        reads = producer.get(node.input[0])
+        found = {AFTER_GELU: reads is not None and reads.op_type == "Gelu", BEFORE_GELU: node.name in before}
+        return {place for place, holds in found.items() if holds}
+
+    weighted = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+    return [node.name for node in weighted if not places(node) & leave_out]
+
+
+def _product_behind(tensor: str, producer: dict[str, onnx.NodeProto]) -> str | None:
+    """The MatMul that made a tensor, looking through the addition of its bias."""
+    node = producer.get(tensor)
+    while node is not None and node.op_type == "Add":
+        node = next((producer[name] for name in node.input if name in producer), None)
+    return node.name if node is not None and node.op_type == "MatMul" else None

@@ -1,0 +1,152 @@
+"""Read what a model says of itself: lengths, inputs, labels, pooling; and its tokenizer as one file."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.facts import Activation, ModelFacts, default_buckets
+from tritonsmith_build.source import ModelSource
+from tritonsmith_build.spec import FeatureExtraction, PipelineSpec, Pooling, TextClassification
+from tritonsmith_build.tasks import TASKS
+
+ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
+_POOLING: dict[str, Pooling] = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+
+
+def read(spec: PipelineSpec, source: ModelSource, folder: Path) -> None:
+    """Write ``facts.json`` and ``tokenizer.json`` to ``folder``; SmithError where spec and model do not fit."""
+    config = _load(AutoConfig, source, spec)
+    tokenizer = _load(AutoTokenizer, source, spec)
+    facts = _facts(spec, source, config, tokenizer)
+    (folder / "facts.json").write_text(facts.model_dump_json())
+    backend = tokenizer.backend_tokenizer
+    # Both are the caller's business: a file may carry a fixed padding that makes every short text five times its price.
+    backend.no_padding()
+    backend.no_truncation()
+    backend.save(str(folder / "tokenizer.json"), pretty=False)
+
+
+def _load(auto: Any, source: ModelSource, spec: PipelineSpec) -> Any:
+    try:
+        loaded = auto.from_pretrained(source.folder)
+    except Exception as error:  # whatever a damaged or unknown folder makes transformers raise
+        reason = str(error).strip().splitlines()[0]
+        fix = "give a folder that save_pretrained wrote, of an architecture this transformers knows"
+        raise SmithError(f"{auto.__name__} cannot read {source.folder}: {reason}", where=f"{spec.file}: source", fix=fix) from None
+    if auto is AutoTokenizer and not loaded.is_fast:
+        fix = "convert it with transformers to a tokenizer.json"
+        raise SmithError("the tokenizer has no fast (Rust) form", where=f"{spec.file}: source", fix=fix)
+    return loaded
+
+
+def _facts(
+    spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
+) -> ModelFacts:
+    with torch.device("meta"):  # the shapes of the model without its memory
+        model = getattr(transformers, TASKS[spec.task].auto_model).from_config(config)
+    positions = _positions(model, config)
+    max_length = _max_length(spec, source.folder, tokenizer, positions)
+    return ModelFacts(
+        model_type=config.model_type,
+        weights=source.weights,
+        adapter={name: digest for name, digest in source.adapter_files.items() if name.startswith("adapter_")},
+        positions=positions,
+        max_length=max_length,
+        buckets=_buckets(spec, max_length),
+        inputs=_inputs(model, config, tokenizer),
+        pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+        pad_type_id=tokenizer.pad_token_type_id,
+        truncation_side=tokenizer.truncation_side,
+        **(_classes(spec, config) if isinstance(spec, TextClassification) else _vector(spec, source.folder, config)),
+    )
+
+
+def _positions(model: torch.nn.Module, config: PreTrainedConfig) -> int:
+    """How many tokens the model has positions for.
+
+    A position table with a padding row (RoBERTa and its kin) begins counting after it, so that many rows are not usable.
+    """
+    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
+    for name, module in model.named_modules():
+        if "position" in name and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            return int(positions) - module.padding_idx - 1
+    return int(positions)
+
+
+def _max_length(spec: PipelineSpec, folder: Path, tokenizer: PreTrainedTokenizerBase, positions: int) -> int:
+    wished = spec.input.max_length or (spec.input.buckets[-1] if spec.input.buckets else None)
+    if wished is not None:
+        if wished > positions:
+            fix = f"set max_length <= {positions}"
+            raise SmithError(f"{wished} exceeds the model's {positions} positions", where=f"{spec.file}: input.max_length", fix=fix)
+        return wished
+    sentence_bert = _json(folder / "sentence_bert_config.json")
+    if isinstance(length := sentence_bert.get("max_seq_length"), int):
+        return min(length, positions)
+    limit = min(int(tokenizer.model_max_length), positions)
+    if limit >= _NO_LIMIT:
+        raise SmithError("the model names no greatest length", where=f"{spec.file}: input.max_length", fix="set it")
+    return limit
+
+
+def _buckets(spec: PipelineSpec, max_length: int) -> tuple[int, ...]:
+    return spec.input.buckets or default_buckets(max_length)
+
+
+def _inputs(model: torch.nn.Module, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    takes = inspect.signature(model.forward).parameters.keys() & set(tokenizer.model_input_names)
+    if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa accepts token types and knows only one
+        takes -= {"token_type_ids"}
+    return tuple(name for name in ENGINE_INPUTS if name in takes)
+
+
+def _classes(spec: TextClassification, config: PreTrainedConfig) -> dict[str, Any]:
+    own = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    labels = spec.output.labels or own
+    if not spec.source.adapter and len(labels) != len(own):
+        fix = f"name all {len(own)}, or leave output.labels out to use the model's: {', '.join(own)}"
+        raise SmithError(f"{len(labels)} labels for a head of {len(own)}", where=f"{spec.file}: output.labels", fix=fix)
+    return {"labels": labels, "width": len(labels), "activation": _activation(config, len(labels))}
+
+
+def _activation(config: PreTrainedConfig, width: int) -> Activation:
+    """What ``transformers.pipeline("text-classification")`` applies to the logits."""
+    if config.problem_type == "regression":
+        return "none"
+    return "sigmoid" if config.problem_type == "multi_label_classification" or width == 1 else "softmax"
+
+
+def _vector(spec: FeatureExtraction, folder: Path, config: PreTrainedConfig) -> dict[str, Any]:
+    """Pooling and normalization as sentence-transformers' files beside the model define them, else mean and none."""
+    modules = [entry["type"].rpartition(".")[2] for entry in _json(folder / "modules.json", default=[])]
+    if unknown := [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]:
+        fix = "only Transformer, Pooling and Normalize can be served"
+        raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
+    pooling = spec.output.pooling or _pooling(spec, folder)
+    normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
+    return {"width": config.hidden_size, "pooling": pooling, "normalize": normalize}
+
+
+def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
+    said = _json(folder / "1_Pooling" / "config.json")
+    modes = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
+    if "pooling_mode" in said:  # as sentence-transformers 6 writes it
+        mode = said["pooling_mode"]
+        modes = [f"pooling_mode_{mode}" if mode not in ("cls", "mean") else f"pooling_mode_{mode}_token{'s' * (mode == 'mean')}"]
+    if modes and (len(modes) > 1 or modes[0] not in _POOLING):
+        fix = "set output.pooling to 'mean' or 'cls' if that is close enough for you"
+        raise SmithError(f"pools by {' and '.join(modes)}", where=f"{spec.file}: source", fix=fix)
+    return _POOLING[modes[0]] if modes else "mean"
+
+
+def _json(path: Path, default: Any = None) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else ({} if default is None else default)

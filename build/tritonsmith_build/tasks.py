@@ -1,0 +1,53 @@
+"""The tasks a pipeline can have: a row says all that differs between them. Nothing else asks which task it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tritonsmith_build.facts import ModelFacts
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a Triton model, its dims without the batch."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task needs from the model, and which step turns the engine's output into answers."""
+
+    auto_model: str
+    """The transformers class that loads the model."""
+    engine_output: str
+    step: str
+    """Suffix of the answering model, and its row in ``tritonsmith_steps.serve.STEPS``."""
+    answers: Callable[[ModelFacts], tuple[Tensor, ...]]
+    """The ensemble's outputs."""
+    step_settings: Callable[[ModelFacts], dict[str, object]]
+    """What the answering step reads from its version folder."""
+
+
+TASKS: dict[str, Task] = {
+    "text-classification": Task(
+        auto_model="AutoModelForSequenceClassification",
+        engine_output="logits",
+        step="classify",
+        answers=lambda facts: (
+            Tensor("LABEL", "TYPE_STRING", (facts.width,)),
+            Tensor("SCORE", "TYPE_FP32", (facts.width,)),
+        ),
+        step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
+    ),
+    "feature-extraction": Task(
+        auto_model="AutoModel",
+        engine_output="pooled",
+        step="embed",
+        answers=lambda facts: (Tensor("EMBEDDING", "TYPE_FP32", (facts.width,)),),
+        step_settings=lambda facts: {"normalize": facts.normalize},
+    ),
+}

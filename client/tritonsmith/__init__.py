@@ -1,0 +1,26 @@
+"""Call pipelines served by Triton as you would call ``transformers.pipeline``."""
+
+from tritonsmith.client import AsyncClient, AsyncPipeline, Client, Pipeline
+from tritonsmith.errors import (
+    InvalidInputError,
+    ModelNotFoundError,
+    OverloadedError,
+    RequestTimeoutError,
+    ServerError,
+    ServerUnreachableError,
+    TritonsmithError,
+)
+
+__all__ = [
+    "AsyncClient",
+    "AsyncPipeline",
+    "Client",
+    "InvalidInputError",
+    "ModelNotFoundError",
+    "OverloadedError",
+    "Pipeline",
+    "RequestTimeoutError",
+    "ServerError",
+    "ServerUnreachableError",
+    "TritonsmithError",
+]

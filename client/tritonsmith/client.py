@@ -1,0 +1,160 @@
+"""``Client`` and ``AsyncClient``: call a served pipeline as you would call ``transformers.pipeline``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from tritonsmith.codec import TASKS, Arrays, Call, ModelInfo, encode_texts, info_from_config
+from tritonsmith.errors import InvalidInputError
+from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
+
+DEFAULT_URL = "grpc://localhost:8001"
+
+
+class Client:
+    """A connection to a Triton server. Safe to share between threads; use it as a context manager.
+
+    ``url`` begins with ``grpc://``, ``grpcs://``, ``http://`` or ``https://``. ``timeout`` is in seconds, for each request.
+    A list longer than the model's batch size is split, ``concurrency`` parts under way at once.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 30.0,
+        concurrency: int = 8,
+        headers: Mapping[str, str] | None = None,
+        ca_file: str | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._transport = transport or transport_to(Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file))
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="tritonsmith")
+
+    def pipeline(self, name: str) -> Pipeline:
+        """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
+        return Pipeline(self, info_from_config(name, self._transport.config(name)))
+
+    def send(self, name: str, call: Call) -> list[Arrays]:
+        """Send a call's requests at once and wait for all; the first error is raised and the rest not sent."""
+        if len(call.requests) == 1:
+            return [self._transport.infer(name, call.requests[0])]
+        futures = [self._pool.submit(self._transport.infer, name, request) for request in call.requests]
+        try:
+            return [_placed(future.result, offset) for future, offset in zip(futures, call.offsets, strict=True)]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._pool.shutdown(cancel_futures=True)
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _placed(result: Any, offset: int) -> Arrays:
+    try:
+        arrays: Arrays = result()
+    except InvalidInputError as error:
+        raise error.shifted(offset) from None
+    return arrays
+
+
+class Pipeline:
+    """One served pipeline."""
+
+    def __init__(self, client: Client, info: ModelInfo) -> None:
+        self._client, self.info = client, info
+
+    def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
+        """Answer one text or many.
+
+        Returns what ``transformers.pipeline`` of the same task returns (``top_k=`` for classification), embeddings as a
+        float32 array ``[n, width]``. Raises the errors of ``tritonsmith.errors``.
+        """
+        call = encode_texts(texts, self.info.max_batch_size)
+        return TASKS[self.info.task](self._client.send(self.info.name, call), call.single, **options)
+
+
+class AsyncClient:
+    """``Client`` for asyncio: ``pipe = await client.pipeline("sentiment")``, then ``await pipe(texts)``."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = 30.0,
+        concurrency: int = 8,
+        headers: Mapping[str, str] | None = None,
+        ca_file: str | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> None:
+        address = None if transport else Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file)
+        self._address, self._given = address, transport
+        self._slots = asyncio.Semaphore(concurrency)
+
+    @property
+    def _transport(self) -> AsyncTransport:
+        # Made at the first use: Triton's asyncio clients belong to the loop that is running when they are made.
+        if self._given is None:
+            assert self._address is not None
+            self._given = async_transport_to(self._address)
+        return self._given
+
+    async def pipeline(self, name: str) -> AsyncPipeline:
+        """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
+        return AsyncPipeline(self, info_from_config(name, await self._transport.config(name)))
+
+    async def send(self, name: str, call: Call) -> list[Arrays]:
+        """Send a call's requests at once and wait for all; the first error is raised and the rest are cancelled."""
+
+        async def one(request: Arrays, offset: int) -> Arrays:
+            async with self._slots:
+                try:
+                    return await self._transport.infer(name, request)
+                except InvalidInputError as error:
+                    raise error.shifted(offset) from None
+
+        tasks = [asyncio.ensure_future(one(*part)) for part in zip(call.requests, call.offsets, strict=True)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        if self._given is not None:
+            await self._given.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncPipeline:
+    """One served pipeline, for asyncio."""
+
+    def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
+        self._client, self.info = client, info
+
+    async def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
+        """As ``Pipeline`` does."""
+        call = encode_texts(texts, self.info.max_batch_size)
+        return TASKS[self.info.task](await self._client.send(self.info.name, call), call.single, **options)

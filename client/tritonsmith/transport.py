@@ -1,0 +1,248 @@
+"""The wire: Triton's gRPC and HTTP clients behind one small interface, their errors made ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from tritonsmith.codec import Arrays
+from tritonsmith.errors import RequestTimeoutError, ServerUnreachableError, error_from_reply
+
+DEFAULT_PORTS = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the server is and how to talk to it. ``timeout`` is in seconds and holds for each request."""
+
+    scheme: str
+    host: str
+    timeout: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str | None = None
+
+    @classmethod
+    def parse(cls, url: str, *, timeout: float, headers: Mapping[str, str] | None = None, ca_file: str | None = None) -> Address:
+        """From ``grpc://``, ``grpcs://``, ``http://`` or ``https://`` and a host. Raises ValueError for anything else."""
+        parts = urlsplit(url)
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
+            raise ValueError(f"{url!r} is no server's address; write for example grpc://localhost:8001 or http://localhost:8000")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = parts.port or DEFAULT_PORTS[parts.scheme]
+        return cls(parts.scheme, f"{host}:{port}", timeout, dict(headers or {}), ca_file)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.scheme.endswith("s")
+
+    @property
+    def grpc(self) -> bool:
+        """Whether the protocol is gRPC rather than HTTP."""
+        return self.scheme.startswith("grpc")
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Certificates are always checked, against ``ca_file`` where it is given."""
+        return ssl.create_default_context(cafile=self.ca_file)
+
+
+class Transport(Protocol):
+    """What a ``Client`` needs from the wire; give your own to test without a server."""
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """Triton's configuration of a model, as JSON has it."""
+
+    def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """Send one request, get all its outputs. Called from several threads at once."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class AsyncTransport(Protocol):
+    """What an ``AsyncClient`` needs from the wire."""
+
+    async def config(self, model: str) -> Mapping[str, Any]:
+        """Triton's configuration of a model, as JSON has it."""
+
+    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """Send one request, get all its outputs."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+
+@contextlib.contextmanager
+def _our_errors(address: Address) -> Iterator[None]:
+    where = f"{address.scheme}://{address.host}"
+    try:
+        yield
+    except InferenceServerException as error:
+        status = (error.status() or "").removeprefix("StatusCode.")
+        raise error_from_reply(status, error.message() or "") from error
+    except (TimeoutError, asyncio.TimeoutError) as error:
+        raise RequestTimeoutError(f"{where} gave no answer within {address.timeout:g} s") from error
+    except OSError as error:  # aiohttp's and gevent's connection errors are OSErrors too
+        raise ServerUnreachableError(f"{where} cannot be reached: {error.strerror or error}") from error
+
+
+def _tensors(module: ModuleType, inputs: Arrays) -> list[Any]:
+    tensors = []
+    for name, array in inputs.items():
+        tensor = module.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        tensor.set_data_from_numpy(array)
+        tensors.append(tensor)
+    return tensors
+
+
+def _arrays(result: Any, names: list[str]) -> Arrays:
+    return {name: result.as_numpy(name) for name in names}
+
+
+class GrpcTransport:
+    """Triton's gRPC client; one channel serves every thread."""
+
+    def __init__(self, address: Address) -> None:
+        import tritonclient.grpc as module
+
+        self._module, self._address = module, address
+        self._client = module.InferenceServerClient(
+            address.host, ssl=address.secure, root_certificates=address.ca_file
+        )
+        self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """See Transport."""
+        with _our_errors(self._address):
+            config: Mapping[str, Any] = self._client.get_model_config(model, as_json=True, **self._options)["config"]
+        return config
+
+    def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """See Transport."""
+        with _our_errors(self._address):
+            result = self._client.infer(model, _tensors(self._module, inputs), **self._options)
+        return _arrays(result, [output.name for output in result.get_response().outputs])
+
+    def close(self) -> None:
+        """See Transport."""
+        self._client.close()
+
+
+class AsyncGrpcTransport:
+    """Triton's asyncio gRPC client."""
+
+    def __init__(self, address: Address) -> None:
+        import tritonclient.grpc.aio as module
+
+        self._module, self._address = module, address
+        self._client = module.InferenceServerClient(
+            address.host, ssl=address.secure, root_certificates=address.ca_file
+        )
+        self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
+
+    async def config(self, model: str) -> Mapping[str, Any]:
+        """See AsyncTransport."""
+        with _our_errors(self._address):
+            config: Mapping[str, Any] = (await self._client.get_model_config(model, as_json=True, **self._options))["config"]
+        return config
+
+    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """See AsyncTransport."""
+        with _our_errors(self._address):
+            result = await self._client.infer(model, _tensors(self._module, inputs), **self._options)
+        return _arrays(result, [output.name for output in result.get_response().outputs])
+
+    async def close(self) -> None:
+        """See AsyncTransport."""
+        await self._client.close()
+
+
+class HttpTransport:
+    """Triton's HTTP client. It must stay in the thread that made it, so each thread has its own."""
+
+    def __init__(self, address: Address) -> None:
+        import tritonclient.http as module
+
+        self._module, self._address = module, address
+        self._local = threading.local()
+        self._made: list[Any] = []
+
+    @property
+    def _client(self) -> Any:
+        if not hasattr(self._local, "client"):
+            self._local.client = self._module.InferenceServerClient(
+                self._address.host,
+                ssl=self._address.secure,
+                ssl_context_factory=self._address.ssl_context,
+                connection_timeout=self._address.timeout,
+                network_timeout=self._address.timeout,
+            )
+            self._made.append(self._local.client)
+        return self._local.client
+
+    def config(self, model: str) -> Mapping[str, Any]:
+        """See Transport."""
+        with _our_errors(self._address):
+            config: Mapping[str, Any] = self._client.get_model_config(model, headers=dict(self._address.headers))
+        return config
+
+    def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """See Transport."""
+        with _our_errors(self._address):
+            result = self._client.infer(model, _tensors(self._module, inputs), headers=dict(self._address.headers))
+        return _arrays(result, [output["name"] for output in result.get_response()["outputs"]])
+
+    def close(self) -> None:
+        """See Transport."""
+        for client in self._made:
+            client.close()
+
+
+class AsyncHttpTransport:
+    """Triton's asyncio HTTP client."""
+
+    def __init__(self, address: Address) -> None:
+        import tritonclient.http.aio as module
+
+        self._module, self._address = module, address
+        self._client = module.InferenceServerClient(
+            address.host,
+            ssl=address.secure,
+            ssl_context=address.ssl_context() if address.secure else None,
+            conn_timeout=address.timeout,
+        )
+
+    async def config(self, model: str) -> Mapping[str, Any]:
+        """See AsyncTransport."""
+        with _our_errors(self._address):
+            config: Mapping[str, Any] = await self._client.get_model_config(model, headers=dict(self._address.headers))
+        return config
+
+    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+        """See AsyncTransport."""
+        with _our_errors(self._address):
+            result = await self._client.infer(model, _tensors(self._module, inputs), headers=dict(self._address.headers))
+        return _arrays(result, [output["name"] for output in result.get_response()["outputs"]])
+
+    async def close(self) -> None:
+        """See AsyncTransport."""
+        await self._client.close()
+
+
+def transport_to(address: Address) -> Transport:
+    """The transport for an address."""
+    return GrpcTransport(address) if address.grpc else HttpTransport(address)
+
+
+def async_transport_to(address: Address) -> AsyncTransport:
+    """The asyncio transport for an address."""
+    return AsyncGrpcTransport(address) if address.grpc else AsyncHttpTransport(address)

@@ -1,0 +1,1 @@
+"""What Triton's Python backend runs: pure numpy steps, and one file that knows Triton."""

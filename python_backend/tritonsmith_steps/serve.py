@@ -1,0 +1,81 @@
+"""The one file that knows Triton: requests in, responses out, metrics, errors a caller can act on."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from tritonsmith_steps.arrays import Arrays, Result
+
+# Imported by the process that needs it: a tokenizing one has no use for ONNX Runtime.
+STEPS = {
+    "tokenize": "tritonsmith_steps.tokenize:Tokenize",
+    "engine": "tritonsmith_steps.engine:OnnxEngine",
+    "classify": "tritonsmith_steps.classify:Classify",
+    "embed": "tritonsmith_steps.embed:Embed",
+}
+METRICS = {
+    "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
+    "padding": ("tritonsmith_padding_tokens_total", "Padding tokens added; their share is padding / (tokens + padding)"),
+    "truncated": ("tritonsmith_truncated_inputs_total", "Texts that were cut to the model's greatest length"),
+}
+
+
+class _Meters:
+    """Counters in Triton's own metrics page, one of each kind per model; made when first counted."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._made: dict[str, tuple[Any, Any]] = {}
+
+    def __call__(self, name: str, amount: int) -> None:
+        if name not in self._made:
+            title, description = METRICS[name]
+            family = pb_utils.MetricFamily(name=title, description=description, kind=pb_utils.MetricFamily.COUNTER)
+            self._made[name] = (family, family.Metric(labels={"model": self._model}))
+        self._made[name][1].increment(amount)
+
+
+def triton_model(step: str) -> type:
+    """The class that Triton looks for in a ``model.py``, for a row of ``STEPS``."""
+    module, _, name = STEPS[step].partition(":")
+
+    class TritonPythonModel:
+        def initialize(self, args: dict[str, str]) -> None:
+            config = json.loads(args["model_config"])
+            parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+            folder = Path(args["model_repository"]) / args["model_version"]
+            self._inputs = [tensor["name"] for tensor in config["input"]]
+            try:
+                made = getattr(import_module(module), name).load(folder, parameters, _Meters(args["model_name"]))
+            except Exception as error:
+                raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
+            self._step: Callable[[Sequence[Arrays]], list[Result]] = made
+
+        def execute(self, requests: list[Any]) -> list[Any]:
+            arrays = [
+                {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+                for request in requests
+            ]
+            try:
+                results = self._step(arrays)
+            except Exception:
+                # A fault of ours, not of a caller: the log gets the trace, each caller one line.
+                pb_utils.Logger.log_error(traceback.format_exc())
+                failed = pb_utils.TritonError(f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL)
+                return [pb_utils.InferenceResponse(error=failed) for _ in requests]
+            return [_response(result) for result in results]
+
+    return TritonPythonModel
+
+
+def _response(result: Result) -> Any:
+    if isinstance(result, ValueError):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(result), pb_utils.TritonError.INVALID_ARG))
+    return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor(name, array) for name, array in result.items()])
