@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tritonsmith_steps.arrays import Arrays
-from tritonsmith_steps.tokenize import Tokenize, TokenizeSettings
+from tritonsmith_steps.tokenize import Padding, Tokenize, TokenizeSettings
 
 from tritonsmith_build.errors import SmithError
 
@@ -21,7 +21,7 @@ def batches(
     """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else to the batch's longest."""
     if length is not None:
         settings = replace(settings, max_length=length, buckets=(length,))
-    padding = "longest" if length is None else "bucket"
+    padding: Padding = "longest" if length is None else "bucket"
     step = Tokenize(Tokenizer.from_file(str(tokenizer)), settings, padding=padding, count=lambda name, amount: None)
     for start in range(0, len(texts), rows):
         column = np.array([[text.encode()] for text in texts[start : start + rows]], dtype=np.object_)

@@ -17,11 +17,11 @@ from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.facts import ModelFacts, lock_text
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import CPU_ARTEFACT, VERSION, Names, rendered
-from tritonsmith_build.source import ModelSource, locate, sha256
+from tritonsmith_build.source import locate, sha256
 from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
-from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.stages.gate import check
+from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def build_pipeline(
         spec = spec.model_copy(update={"engine": spec.engine.model_copy(update={"precision": precision})})
     if spec.engine.precision not in CPU_PRECISIONS:
         fix = f"use one of {', '.join(CPU_PRECISIONS)}, for example with --precision"
-        raise SmithError(f"{spec.engine.precision} does not run on the cpu target", where=f"{spec.file}: engine.precision", fix=fix)
+        raise SmithError(
+            f"{spec.engine.precision} does not run on the cpu target", where=f"{spec.file}: engine.precision", fix=fix
+        )
     with disk_errors(repository):
         return _Build(spec, cache, progress).into(repository)
 
@@ -97,8 +99,9 @@ class _Build:
 
         wishes = [part.model_dump(mode="json") for part in (spec.input, spec.output)]
         own = code("stages/read.py", "facts.py", "tasks.py")
-        self._read_key = digest(own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files,
-                                self.source.adapter_files)
+        self._read_key = digest(
+            own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files, self.source.adapter_files
+        )
         return self._stage("read", self._read_key, make)
 
     @functools.cached_property
@@ -147,7 +150,7 @@ class _Build:
                 return engine, {"left_fp32": leave_out, **self._gate(exported, engine, key)}
             except SmithError as error:
                 failed = error
-                self.progress.console.print(f"  {self.spec.name}: with {leave_out} in FP32 {failed.what}", highlight=False)
+                self.progress.say(f"{self.spec.name}: INT8 with the MatMuls {leave_out} in FP32: {failed.what}")
         raise failed
 
     def _int8(self, exported: Path, leave_out: str) -> tuple[Path, str]:
@@ -233,7 +236,9 @@ class _Build:
 
 def _stand(repository: Path, files: Any) -> bool:
     """Whether every artefact is there in the size the manifest says; its hash is checked before serving."""
-    return all((repository / path).is_file() and (repository / path).stat().st_size == said["bytes"] for path, said in files.items())
+    return all(
+        (repository / path).is_file() and (repository / path).stat().st_size == said["bytes"] for path, said in files.items()
+    )
 
 
 def _write_figures(file: Path, figures: object) -> None:

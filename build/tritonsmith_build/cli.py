@@ -61,7 +61,9 @@ def build(
 
 @app.command()
 def render(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all of pipelines/ where none is named")] = None,
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all of pipelines/ where none is named")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="write nothing; fail where the text is stale")] = False,
     repository: Repository = REPOSITORY,
 ) -> None:
@@ -74,13 +76,17 @@ def render(
     from tritonsmith_build.render import rendered
     from tritonsmith_build.repository import stale, write_all_text
 
-    files = {path: text for spec in specs_named(pipelines or []) for path, text in rendered(spec, facts_from_lock(spec)).items()}
+    files = {
+        path: text for spec in specs_named(pipelines or []) for path, text in rendered(spec, facts_from_lock(spec)).items()
+    }
     changed = stale(repository, files)
     if check and changed:
         raise SmithError(f"stale: {', '.join(changed)}", where=repository, fix="run: tritonsmith render")
     if not check:
         write_all_text(repository, files)
-    console.print(f"{len(files)} files in {repository}, {len(changed)} written" if not check else f"{len(files)} files are as rendered")
+    console.print(
+        f"{len(files)} files in {repository}, {len(changed)} written" if not check else f"{len(files)} files are as rendered"
+    )
 
 
 @app.command()
@@ -200,7 +206,9 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "", "found", "to do", box=None, pad_edge=False)
         marks = {"ok": "[green]ok[/]", "missing": "[red]missing[/]", "absent": "[dim]none[/]"}
         for finding in findings:
-            table.add_row(marks[finding.state], finding.what.replace("[", r"\["), finding.found, finding.fix.replace("[", r"\["))
+            table.add_row(
+                marks[finding.state], finding.what.replace("[", r"\["), finding.found, finding.fix.replace("[", r"\[")
+            )
         console.print(table)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
@@ -230,7 +238,9 @@ def main() -> None:
         extra = extra_of(error.name or "")
         if extra is None:
             raise
-        error_console.print(f"[bold red]error[/] {error.name} is not installed; run: {_escaped(install_command(extra))}", soft_wrap=True)
+        error_console.print(
+            f"[bold red]error[/] {error.name} is not installed; run: {_escaped(install_command(extra))}", soft_wrap=True
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         error_console.print("\nstopped; what stood before is untouched")

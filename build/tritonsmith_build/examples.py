@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tritonsmith_build.errors import SmithError
 
@@ -48,7 +50,7 @@ def examples_from_file(path: Path) -> Examples:
     except UnicodeDecodeError as error:
         raise SmithError(f"not UTF-8 at byte {error.start}", where=path, fix="save the file as UTF-8") from None
     if path.suffix == ".txt":
-        examples = Examples(tuple(line for line in content.splitlines() if line.strip()))
+        examples = Examples(tuple(line for line in content.split("\n") if line.strip()))
     elif path.suffix in DELIMITERS:
         examples = _from_table(content, path)
     else:
@@ -60,8 +62,9 @@ def examples_from_file(path: Path) -> Examples:
 
 def _from_table(content: str, path: Path) -> Examples:
     # A tab-separated file has no quoting: a sentence may well begin with a quotation mark.
-    quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-    reader = csv.DictReader(content.splitlines(), delimiter=DELIMITERS[path.suffix], quoting=quoting)
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+    lines = io.StringIO(content, newline="")
+    reader = csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting)
     header = reader.fieldnames or []
     text = next((name for name in TEXT_COLUMNS if name in header), None)
     label = next((name for name in LABEL_COLUMNS if name in header), None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import Literal
 
 import tomli_w
-from pydantic import PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.spec import PipelineSpec, Pooling, Table
@@ -20,7 +19,7 @@ class ModelFacts(Table):
 
     model_type: str
     weights: dict[str, str]
-    adapter: dict[str, str] = {}
+    adapter: dict[str, str] = Field(default_factory=dict)
     positions: PositiveInt
     max_length: PositiveInt
     buckets: tuple[PositiveInt, ...]

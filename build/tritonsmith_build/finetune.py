@@ -27,6 +27,7 @@ from transformers import (
 from transformers.trainer_utils import EvalPrediction
 
 from tritonsmith_build.examples import Examples
+from tritonsmith_build.quiet import quiet
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ class FinetuneResult:
 class _Encoded(Dataset[dict[str, Any]]):
     """Tokenized once and held in memory."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, examples: Examples, labels: Sequence[str], max_length: int
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: Examples, labels: Sequence[str], max_length: int) -> None:
         encoded = tokenizer(list(examples.texts), truncation=True, max_length=max_length, return_attention_mask=False)
         self.ids: list[list[int]] = encoded["input_ids"]
         self.labels = examples.label_ids(labels, where="label")
@@ -92,8 +91,19 @@ def finetune(
     The adapter names no path of the machine it was made on. Trains in FP32; with the same seed, data, versions and kind
     of processor a second run gives the same weights.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    with quiet():
+        return _finetune(model_folder, train, held_out, labels, output, settings, callbacks)
+
+
+def _finetune(
+    model_folder: Path,
+    train: Examples,
+    held_out: Mapping[str, Examples],
+    labels: Sequence[str],
+    output: Path,
+    settings: FinetuneSettings,
+    callbacks: Sequence[TrainerCallback],
+) -> FinetuneResult:
     set_seed(settings.seed)
     names = dict(enumerate(labels))
     tokenizer = AutoTokenizer.from_pretrained(model_folder)

@@ -36,3 +36,7 @@ class Progress:
             yield stage
         took = "cached" if stage.cached else f"{time.perf_counter() - start:.1f} s"
         self.console.print(f"  {pipeline:<12} {name:<10} {took:>8}  {stage.note}".rstrip(), highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """A line between the stages."""
+        self.console.print(f"  {line}", highlight=False, soft_wrap=True)

@@ -83,9 +83,7 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     steps = [
         _step(names.tokenize, {"TEXT": "TEXT"}, {name: name for name in facts.inputs}),
         _step(names.engine, {name: name for name in facts.inputs}, {task.engine_output: task.engine_output}),
-        _step(
-            names.answer, {task.engine_output: task.engine_output}, {tensor.name: tensor.name for tensor in answers}
-        ),
+        _step(names.answer, {task.engine_output: task.engine_output}, {tensor.name: tensor.name for tensor in answers}),
     ]
     return {
         "name": names.ensemble,

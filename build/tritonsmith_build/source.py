@@ -77,7 +77,9 @@ def _from_hub(spec: PipelineSpec) -> Path:
     except Exception as error:  # the hub's client has a dozen: no network, no such model, gated, no such revision
         reason = str(error).strip().splitlines()[0]
         fix = "check the name, the revision, the network and HF_TOKEN, or download it and use source.path"
-        raise SmithError(f"cannot get {source.hub}@{source.revision}: {reason}", where=f"{spec.file}: source.hub", fix=fix) from None
+        raise SmithError(
+            f"cannot get {source.hub}@{source.revision}: {reason}", where=f"{spec.file}: source.hub", fix=fix
+        ) from None
 
 
 def _hashes(folder: Path, *, where: str) -> dict[str, str]:

@@ -183,7 +183,7 @@ def _nearby(file: Path) -> str:
     return f"there are {', '.join(there)}" if there else "give a name under pipelines/ or the path of a TOML file"
 
 
-def _explain(problem: dict[str, Any], content: dict[str, Any]) -> str:
+def _explain(problem: dict[str, Any], content: dict[str, Any]) -> str:  # noqa: PLR0911 (a row a kind of error)
     """One line of what pydantic found: the key as the file writes it, what is wrong, what to write instead."""
     path = [str(part) for part in problem["loc"] if part not in _SPECS]
     key = ".".join(path)
@@ -198,7 +198,9 @@ def _explain(problem: dict[str, Any], content: dict[str, Any]) -> str:
         case "union_tag_invalid":
             task = content.get("task")
             close = difflib.get_close_matches(str(task), _SPECS, n=1)
-            return f"task: unknown task {task!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_SPECS)}")
+            return f"task: unknown task {task!r}; " + (
+                f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_SPECS)}"
+            )
         case "union_tag_not_found":
             return f"task: missing; add one of: {', '.join(_SPECS)}"
         case "string_pattern_mismatch" if key == "name":

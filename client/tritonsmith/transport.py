@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl
 import threading
@@ -31,11 +30,15 @@ class Address:
     ca_file: str | None = None
 
     @classmethod
-    def parse(cls, url: str, *, timeout: float, headers: Mapping[str, str] | None = None, ca_file: str | None = None) -> Address:
+    def parse(
+        cls, url: str, *, timeout: float, headers: Mapping[str, str] | None = None, ca_file: str | None = None
+    ) -> Address:
         """From ``grpc://``, ``grpcs://``, ``http://`` or ``https://`` and a host. Raises ValueError for anything else."""
         parts = urlsplit(url)
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
-            raise ValueError(f"{url!r} is no server's address; write for example grpc://localhost:8001 or http://localhost:8000")
+            raise ValueError(
+                f"{url!r} is no server's address; write for example grpc://localhost:8001 or http://localhost:8000"
+            )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         port = parts.port or DEFAULT_PORTS[parts.scheme]
         return cls(parts.scheme, f"{host}:{port}", timeout, dict(headers or {}), ca_file)
@@ -89,7 +92,7 @@ def _our_errors(address: Address) -> Iterator[None]:
     except InferenceServerException as error:
         status = (error.status() or "").removeprefix("StatusCode.")
         raise error_from_reply(status, error.message() or "") from error
-    except (TimeoutError, asyncio.TimeoutError) as error:
+    except TimeoutError as error:
         raise RequestTimeoutError(f"{where} gave no answer within {address.timeout:g} s") from error
     except OSError as error:  # aiohttp's and gevent's connection errors are OSErrors too
         raise ServerUnreachableError(f"{where} cannot be reached: {error.strerror or error}") from error
@@ -115,9 +118,7 @@ class GrpcTransport:
         import tritonclient.grpc as module
 
         self._module, self._address = module, address
-        self._client = module.InferenceServerClient(
-            address.host, ssl=address.secure, root_certificates=address.ca_file
-        )
+        self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
         self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
 
     def config(self, model: str) -> Mapping[str, Any]:
@@ -144,9 +145,7 @@ class AsyncGrpcTransport:
         import tritonclient.grpc.aio as module
 
         self._module, self._address = module, address
-        self._client = module.InferenceServerClient(
-            address.host, ssl=address.secure, root_certificates=address.ca_file
-        )
+        self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
         self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
 
     async def config(self, model: str) -> Mapping[str, Any]:

@@ -68,7 +68,9 @@ def triton_model(step: str) -> type:
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
                 pb_utils.Logger.log_error(traceback.format_exc())
-                failed = pb_utils.TritonError(f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL)
+                failed = pb_utils.TritonError(
+                    f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
+                )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
             return [_response(result) for result in results]
 

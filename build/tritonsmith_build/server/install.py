@@ -34,7 +34,9 @@ class TritonInstall:
         root = package / "tritonserver"
         stub = root / "python_backend_stubs" / PYTHON / "triton_python_backend_stub"
         if not stub.is_file():
-            raise SmithError(f"the wheel's Triton has no Python backend for Python {PYTHON}", where=root, fix="use Python 3.11 or 3.12")
+            raise SmithError(
+                f"the wheel's Triton has no Python backend for Python {PYTHON}", where=root, fix="use Python 3.11 or 3.12"
+            )
         return cls(
             binary=root / "bin" / "tritonserver",
             libraries=package.parent / "nvidia_pytriton.libs",

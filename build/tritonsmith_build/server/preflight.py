@@ -98,7 +98,9 @@ def pipelines_in(repository: Path, wanted: Sequence[str] = ()) -> Found:
     steps = {file.parent.name: found for file in sorted(repository.glob("*/config.pbtxt")) if (found := _steps(file))}
     if unknown := [name for name in wanted if name not in steps]:
         there = ", ".join(steps) or "none"
-        raise SmithError(f"no pipeline {unknown[0]}; there are: {there}", where=repository, fix="correct --pipelines or build it")
+        raise SmithError(
+            f"no pipeline {unknown[0]}; there are: {there}", where=repository, fix="correct --pipelines or build it"
+        )
     problems = {name: _problem(repository, name, steps[name]) for name in (wanted or steps)}
     ready = tuple(name for name, problem in problems.items() if problem is None)
     not_ready = {name: problem for name, problem in problems.items() if problem is not None}

@@ -72,7 +72,7 @@ class TritonServer:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is ours: Triton hears of it once, as a SIGTERM
-            preexec_fn=_end_with_parent,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 (it only calls prctl)
         )
         return self
 
@@ -150,9 +150,7 @@ class TritonServer:
         shown = list(dict.fromkeys(error for error in errors if "CudaDriverHelper" not in error)) or lines
         return "it said:\n" + "\n".join(f"  {line}" for line in shown[:4])
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if self._process.poll() is None:
                 self._process.terminate()

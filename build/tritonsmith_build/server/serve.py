@@ -43,9 +43,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight finish. Raises SmithError where Triton ends by itself."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), started(
-        repository, wanted, ports, log=log, cache=cache, console=console
-    ) as server:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        started(repository, wanted, ports, log=log, cache=cache, console=console) as server,
+    ):
         _say_ready(server, as_json=as_json, console=console)
         try:
             server.wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from pathlib import Path
 
 import onnx
@@ -11,6 +9,7 @@ import torch
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.graphs import EngineGraph
 
 OPSET = 20
@@ -21,30 +20,25 @@ def onnx_from_graph(graph: EngineGraph, facts: ModelFacts, output: str, file: Pa
     """Write ``graph`` as ONNX to ``file``: INT32 inputs ``[batch, sequence]``, FP32 ``output`` ``[batch, width]``."""
     size = sum(p.numel() * p.element_size() for p in graph.parameters())
     if size > _PROTOBUF_LIMIT:
-        raise SmithError(f"{size / 2**30:.1f} GiB of weights", where=file.name, fix="an ONNX file holds 2 GiB; use a smaller model")
+        raise SmithError(
+            f"{size / 2**30:.1f} GiB of weights", where=file.name, fix="an ONNX file holds 2 GiB; use a smaller model"
+        )
     example = {name: torch.ones((2, min(8, facts.max_length)), dtype=torch.int32) for name in facts.inputs}
     batch, sequence = torch.export.Dim("batch"), torch.export.Dim("sequence", max=facts.max_length)
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # deprecations inside torch's own exporter
-            torch.onnx.export(
-                graph,
-                (),
-                file,
-                kwargs=example,
-                input_names=list(facts.inputs),
-                output_names=[output],
-                dynamic_shapes={name: {0: batch, 1: sequence} for name in facts.inputs},
-                opset_version=OPSET,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        quiet.setLevel(level)
+    with quiet(), torch.no_grad():
+        torch.onnx.export(
+            graph,
+            (),
+            file,
+            kwargs=example,
+            input_names=list(facts.inputs),
+            output_names=[output],
+            dynamic_shapes={name: {0: batch, 1: sequence} for name in facts.inputs},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     _strip_notes(file)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from tritonsmith_build.facts import ModelFacts
@@ -61,5 +61,8 @@ class Pooled(EngineGraph):
 
 def graph_for(engine_output: str, model: nn.Module, facts: ModelFacts) -> EngineGraph:
     """The graph whose output has the name ``engine_output``."""
-    graphs = {"logits": lambda: Logits(model), "pooled": lambda: Pooled(model, facts.pooling)}
-    return graphs[engine_output]().eval()
+    makers: dict[str, Callable[[], EngineGraph]] = {
+        "logits": lambda: Logits(model),
+        "pooled": lambda: Pooled(model, facts.pooling),
+    }
+    return makers[engine_output]().eval()

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.quiet import quiet
 from tritonsmith_build.source import ModelSource
 from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.tasks import TASKS
@@ -29,15 +30,14 @@ def model_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts
     labels: dict[str, Any] = {}
     if facts.labels:
         labels = {"id2label": dict(enumerate(facts.labels)), "label2id": {name: i for i, name in enumerate(facts.labels)}}
-    transformers.logging.set_verbosity_error()  # what is missing is ours to say, below
-    transformers.logging.disable_progress_bar()
     try:
-        model, report = getattr(transformers, auto).from_pretrained(
-            source.folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **labels
-        )
-        missing = set(report["missing_keys"]) - (_adapter_keys(source) if source.adapter else set())
-        if source.adapter:
-            model = PeftModel.from_pretrained(model, source.adapter).merge_and_unload()
+        with quiet():
+            model, report = getattr(transformers, auto).from_pretrained(
+                source.folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **labels
+            )
+            missing = set(report["missing_keys"]) - (_adapter_keys(source) if source.adapter else set())
+            if source.adapter:
+                model = PeftModel.from_pretrained(model, source.adapter).merge_and_unload()
     except Exception as error:  # whatever a damaged or ill-fitting folder makes torch, transformers or peft raise
         reason = " ".join(str(error).split())[:300]
         fix = "check that model and adapter belong together and to the task"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from tritonsmith_steps.arrays import Arrays
 
+from tritonsmith_build.quiet import quiet
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -28,34 +28,28 @@ def int8_from_onnx(source: Path, target: Path, calibration: Iterable[Arrays], *,
     Scales are fixed from ``calibration``: a text's answer must not depend on the texts that share its batch, as it
     would with scales taken from each batch (ONNX Runtime's dynamic quantization).
     """
-    quiet = logging.getLogger()
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)  # advice to pre-process, which the exporter has done
-    try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            made = Path(scratch) / target.name
-            quantize_static(
-                source,
-                made,
-                _Reader(calibration),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["MatMul"],
-                nodes_to_quantize=matmuls_to_quantize(onnx.load(source), LEAVE_OUT[leave_out]),
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.MinMax,
-            )
-            shutil.move(made, target)
-    finally:
-        quiet.setLevel(level)
+    with quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        made = Path(scratch) / target.name
+        quantize_static(
+            source,
+            made,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=matmuls_to_quantize(onnx.load(source), LEAVE_OUT[leave_out]),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        shutil.move(made, target)
 
 
 AFTER_GELU, BEFORE_GELU = "after GELU", "before GELU"
 
 LEAVE_OUT: dict[str, frozenset[str]] = {
     AFTER_GELU: frozenset({AFTER_GELU}),
-    "feed-forward": frozenset({AFTER_GELU, BEFORE_GELU}),
+    "around GELU": frozenset({AFTER_GELU, BEFORE_GELU}),
 }
 """What stays FP32, from the least to the most; a build takes the first that passes the gate.
 

@@ -41,16 +41,16 @@ def _load(auto: Any, source: ModelSource, spec: PipelineSpec) -> Any:
     except Exception as error:  # whatever a damaged or unknown folder makes transformers raise
         reason = str(error).strip().splitlines()[0]
         fix = "give a folder that save_pretrained wrote, of an architecture this transformers knows"
-        raise SmithError(f"{auto.__name__} cannot read {source.folder}: {reason}", where=f"{spec.file}: source", fix=fix) from None
+        raise SmithError(
+            f"{auto.__name__} cannot read {source.folder}: {reason}", where=f"{spec.file}: source", fix=fix
+        ) from None
     if auto is AutoTokenizer and not loaded.is_fast:
         fix = "convert it with transformers to a tokenizer.json"
         raise SmithError("the tokenizer has no fast (Rust) form", where=f"{spec.file}: source", fix=fix)
     return loaded
 
 
-def _facts(
-    spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase
-) -> ModelFacts:
+def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> ModelFacts:
     with torch.device("meta"):  # the shapes of the model without its memory
         model = getattr(transformers, TASKS[spec.task].auto_model).from_config(config)
     positions = _positions(model, config)
@@ -65,7 +65,7 @@ def _facts(
         inputs=_inputs(model, config, tokenizer),
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         pad_type_id=tokenizer.pad_token_type_id,
-        truncation_side=tokenizer.truncation_side,
+        truncation_side="left" if tokenizer.truncation_side == "left" else "right",
         **(_classes(spec, config) if isinstance(spec, TextClassification) else _vector(spec, source.folder, config)),
     )
 
@@ -87,7 +87,9 @@ def _max_length(spec: PipelineSpec, folder: Path, tokenizer: PreTrainedTokenizer
     if wished is not None:
         if wished > positions:
             fix = f"set max_length <= {positions}"
-            raise SmithError(f"{wished} exceeds the model's {positions} positions", where=f"{spec.file}: input.max_length", fix=fix)
+            raise SmithError(
+                f"{wished} exceeds the model's {positions} positions", where=f"{spec.file}: input.max_length", fix=fix
+            )
         return wished
     sentence_bert = _json(folder / "sentence_bert_config.json")
     if isinstance(length := sentence_bert.get("max_seq_length"), int):
@@ -110,7 +112,8 @@ def _inputs(model: torch.nn.Module, config: PreTrainedConfig, tokenizer: PreTrai
 
 
 def _classes(spec: TextClassification, config: PreTrainedConfig) -> dict[str, Any]:
-    own = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    names: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
+    own = tuple(names[index] for index in sorted(names))
     labels = spec.output.labels or own
     if not spec.source.adapter and len(labels) != len(own):
         fix = f"name all {len(own)}, or leave output.labels out to use the model's: {', '.join(own)}"
@@ -141,7 +144,9 @@ def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
     modes = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
     if "pooling_mode" in said:  # as sentence-transformers 6 writes it
         mode = said["pooling_mode"]
-        modes = [f"pooling_mode_{mode}" if mode not in ("cls", "mean") else f"pooling_mode_{mode}_token{'s' * (mode == 'mean')}"]
+        modes = [
+            f"pooling_mode_{mode}" if mode not in ("cls", "mean") else f"pooling_mode_{mode}_token{'s' * (mode == 'mean')}"
+        ]
     if modes and (len(modes) > 1 or modes[0] not in _POOLING):
         fix = "set output.pooling to 'mean' or 'cls' if that is close enough for you"
         raise SmithError(f"pools by {' and '.join(modes)}", where=f"{spec.file}: source", fix=fix)
