@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NoReturn, Self
+from typing import IO, Any, NoReturn, Self
 
 from tritonsmith import Client, TritonsmithError
 
@@ -150,9 +151,31 @@ class TritonServer:
         shown = list(dict.fromkeys(error for error in errors if "CudaDriverHelper" not in error)) or lines
         return "it said:\n" + "\n".join(f"  {line}" for line in shown[:4])
 
+    def _drain(self) -> None:
+        """Unload the ensembles and wait until their requests in flight are answered.
+
+        A SIGTERM alone would close the steps' schedulers at once, and fail every request on its way between two steps.
+        """
+        deadline = time.monotonic() + DRAIN_SECONDS
+        with contextlib.suppress(OSError):  # a server that no longer answers has nothing to drain
+            for name in self.pipelines:
+                self._post(f"models/{name}/unload")
+            while time.monotonic() < deadline and self._serving():
+                time.sleep(_POLL_SECONDS)
+
+    def _serving(self) -> bool:
+        states = {entry["name"]: entry.get("state") for entry in self._post("index")}
+        return any(states.get(name) != "UNAVAILABLE" for name in self.pipelines)
+
+    def _post(self, path: str) -> Any:
+        request = urllib.request.Request(f"{self.ports.http_url}/v2/repository/{path}", b"{}")
+        with urllib.request.urlopen(request, timeout=DRAIN_SECONDS) as reply:
+            return json.loads(reply.read() or b"null")
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if self._process.poll() is None:
+                self._drain()
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout=DRAIN_SECONDS + 5)

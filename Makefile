@@ -1,0 +1,45 @@
+# make run    build the sentiment pipeline, serve it, ask it, stop
+# make serve  the same, and stay up
+# make test   everything that must hold; make test-full adds what takes long
+# Another Python: make PYTHON=python3.12 run
+
+SHELL := /bin/sh
+BIN := .venv/bin
+# Everything this project makes stays in its own folder.
+export TRITONSMITH_CACHE ?= $(CURDIR)/.tritonsmith/cache
+# A version this project runs on: the given one, else the first that is here.
+FITS = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do "$$p" -c '$(FITS)' 2>/dev/null && echo "$$p" && break; done)
+
+.PHONY: run serve test test-full lint
+
+run: .venv/run.stamp
+	$(BIN)/python -m tritonsmith_build demo sentiment
+
+serve: .venv/run.stamp
+	$(BIN)/python -m tritonsmith_build build sentiment embeddings
+	$(BIN)/python -m tritonsmith_build serve
+
+test: lint
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: lint
+	$(BIN)/python -m pytest
+
+lint: .venv/test.stamp
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m tritonsmith_build render --check
+
+.venv/run.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[build,server,samples]'
+	@touch $@
+
+.venv/test.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/run.stamp
+
+.venv/bin/python:
+	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { echo "error: Python 3.11 or 3.12 is needed; run: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@"$(PYTHON)" -m venv .venv || { rm -rf .venv; echo "error: no virtual environment could be made; on Debian or Ubuntu run: apt-get install python3-venv"; exit 1; }

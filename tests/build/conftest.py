@@ -1,0 +1,100 @@
+"""Fixtures for the build's tests. What takes seconds is made once a session and only ever copied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import edit_json, save, save_classifier, save_encoder
+from tritonsmith_build.cli import main
+from workbench import Exported, Workplace, copy_of, export, new_workplace, write_spec
+
+
+def _multi_label(folder: Path) -> None:
+    save_classifier(folder, labels=("FUNNY", "SAD", "LONG"), problem_type="multi_label_classification")
+
+
+def _cls_pooling(folder: Path) -> None:
+    save_encoder(folder, "distilbert")
+    edit_json(folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
+
+
+SAMPLES: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "bert-2": ("text-classification", lambda folder: save_classifier(folder)),
+    "roberta-3": ("text-classification", lambda folder: save_classifier(folder, "roberta", ("BAD", "SO-SO", "GOOD"))),
+    "distilbert-5": ("text-classification", lambda folder: save_classifier(folder, "distilbert", tuple("12345"))),
+    "multi-label": ("text-classification", _multi_label),
+    "regression": ("text-classification", lambda folder: save_classifier(folder, labels=["STARS"], problem_type="regression")),
+    "one-label": ("text-classification", lambda folder: save_classifier(folder, labels=["TOXIC"])),
+    "mean": ("feature-extraction", lambda folder: save_encoder(folder)),
+    "cls": ("feature-extraction", _cls_pooling),
+    "token-classifier": ("text-classification", lambda folder: save(folder, "ForTokenClassification")),
+}
+"""By name: the task, and what puts the model into a folder."""
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model by its name in ``SAMPLES``; not to be changed."""
+
+    @cache
+    def made(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name) / "model"
+        SAMPLES[name][1](folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def exported(sample: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """A tiny model read and exported, by its name in ``SAMPLES``."""
+
+    @cache
+    def made(name: str) -> Exported:
+        spec = write_spec(sample(name).parent, task=SAMPLES[name][0], input={"buckets": [16, 32]})
+        return export(spec, tmp_path_factory.mktemp(f"{name}-exported"))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    place = new_workplace(tmp_path_factory.mktemp("finished"))
+    place.build()
+    return place
+
+
+@pytest.fixture
+def place(_finished: Workplace, tmp_path: Path) -> Workplace:
+    """A workplace where a build has just ended well; the test's own copy."""
+    return copy_of(_finished, tmp_path / "place")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a ``tritonsmith`` command in this process, as its console script does."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*args: object) -> Ran:
+        monkeypatch.setattr("sys.argv", ["tritonsmith", *map(str, args)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run

@@ -1,0 +1,169 @@
+"""Tiny models with random weights from fixed seeds, in folders as ``save_pretrained`` writes real ones."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.trainers import WordPieceTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+logging.disable_progress_bar()
+
+HIDDEN, FEED_FORWARD, LAYERS = 32, 64, 2  # unequal, so that the shape of a weight tells which layer it belongs to
+POSITIONS = 64
+SPREAD = 0.25  # of the weights: with BERT's 0.02 all texts would get nearly the same answer, and nothing could be wrong
+
+WORDS = (
+    "a the film plot actor ending song this was is were quite never truly good bad dull bright warm cold slow sharp "
+    "lovely awful funny sad great weak strong and but yet then again still more less"
+).split()
+
+
+def sentences(count: int, *, seed: int = 0, longest: int = 12) -> list[str]:
+    """Texts of 2 to ``longest`` words, the same for the same seed."""
+    draw = random.Random(seed)  # noqa: S311 (no secret)
+    return [" ".join(draw.choices(WORDS, k=draw.randint(2, longest))) + "." for _ in range(count)]
+
+
+@cache
+def _wordpiece_vocabulary() -> dict[str, int]:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = Lowercase(), Whitespace()
+    tokenizer.train_from_iterator(sentences(200, seed=1), WordPieceTrainer(vocab_size=120, special_tokens=special))
+    return tokenizer.get_vocab()
+
+
+@cache
+def _byte_level_model() -> Any:
+    tokenizer = ByteLevelBPETokenizer()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer.train_from_iterator(sentences(200, seed=1), vocab_size=320, special_tokens=special)
+    return json.loads(tokenizer.to_str())["model"]
+
+
+def _bert_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
+    return transformers.BertTokenizerFast(vocab=_wordpiece_vocabulary(), **options)
+
+
+def _distilbert_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
+    return transformers.DistilBertTokenizerFast(vocab=_wordpiece_vocabulary(), **options)
+
+
+def _roberta_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
+    model = _byte_level_model()
+    return transformers.RobertaTokenizerFast(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]], **options)
+
+
+def _bert_config(**options: Any) -> Any:
+    return transformers.BertConfig(
+        vocab_size=len(_wordpiece_vocabulary()),
+        hidden_size=HIDDEN,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS,
+        initializer_range=SPREAD,
+        **options,
+    )
+
+
+def _distilbert_config(**options: Any) -> Any:
+    return transformers.DistilBertConfig(
+        vocab_size=len(_wordpiece_vocabulary()),
+        dim=HIDDEN,
+        hidden_dim=FEED_FORWARD,
+        n_layers=LAYERS,
+        n_heads=2,
+        max_position_embeddings=POSITIONS,
+        initializer_range=SPREAD,
+        **options,
+    )
+
+
+def _roberta_config(**options: Any) -> Any:
+    return transformers.RobertaConfig(
+        vocab_size=len(_byte_level_model()["vocab"]),
+        hidden_size=HIDDEN,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS + 2,  # the first two rows are for padding
+        type_vocab_size=1,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        initializer_range=SPREAD,
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class Family:
+    """An architecture: how its configuration and its tokenizer are made, and what transformers calls its models."""
+
+    config: Callable[..., Any]
+    tokenizer: Callable[..., PreTrainedTokenizerBase]
+    prefix: str
+
+
+FAMILIES = {
+    "bert": Family(_bert_config, _bert_tokenizer, "Bert"),
+    "distilbert": Family(_distilbert_config, _distilbert_tokenizer, "DistilBert"),
+    "roberta": Family(_roberta_config, _roberta_tokenizer, "Roberta"),
+}
+
+
+def save(folder: Path, head: str, family: str = "bert", *, seed: int = 0, tokenizer: Any = None, **config: Any) -> Path:
+    """``<Prefix><head>`` with random weights and a real tokenizer, in ``folder``."""
+    row = FAMILIES[family]
+    torch.manual_seed(seed)
+    model: PreTrainedModel = getattr(transformers, row.prefix + head)(row.config(**config))
+    model.save_pretrained(folder)
+    row.tokenizer(**(tokenizer or {})).save_pretrained(folder)
+    return folder
+
+
+def save_classifier(
+    folder: Path, family: str = "bert", labels: Sequence[str] = ("BAD", "GOOD"), *, seed: int = 0, **config: Any
+) -> Path:
+    """A sequence classifier whose classes have these names."""
+    names = dict(enumerate(labels))
+    ids = {name: index for index, name in names.items()}
+    return save(folder, "ForSequenceClassification", family, seed=seed, id2label=names, label2id=ids, **config)
+
+
+def save_encoder(folder: Path, family: str = "bert", **options: Any) -> Path:
+    """A model without any head."""
+    return save(folder, "Model", family, **options)
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    """Set keys of a JSON file, which is made where there is none; None takes a key out."""
+    content = json.loads(file.read_text()) if file.is_file() else {}
+    content.update(changes)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def balance(folder: Path, texts: Sequence[str]) -> None:
+    """Shift a two-class head's bias so that the classes share ``texts`` evenly, and many decisions are close ones."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = model(**tokenizer(list(texts), padding=True, return_tensors="pt")).logits
+        model.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+    model.save_pretrained(folder)

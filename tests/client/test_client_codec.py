@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import json_format, text_format
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.grpc import model_config_pb2
+from tritonsmith import InvalidInputError, ServerError
+from tritonsmith.codec import TASKS, ModelInfo, decode_vectors, encode_texts, info_from_config
+from wild_text import any_text
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+
+
+@given(st.lists(any_text, min_size=1, max_size=20), st.integers(0, 7))
+def test_texts_are_cut_into_requests_that_lose_nothing(texts: list[str], max_batch_size: int) -> None:
+    call = encode_texts(texts, max_batch_size)
+    parts = [[value.decode() for (value,) in request["TEXT"]] for request in call.requests]
+    assert sum(parts, []) == texts
+    assert all(len(part) == max(1, max_batch_size) for part in parts[:-1])
+    assert 1 <= len(parts[-1]) <= max(1, max_batch_size)
+    assert [texts[offset] for offset in call.offsets] == [part[0] for part in parts]
+    assert {request["TEXT"].dtype for request in call.requests} == {np.dtype(np.object_)}
+    assert not call.single
+
+
+@pytest.mark.parametrize(
+    ("texts", "single"),
+    [("a", True), (["a"], False), (("a",), False), (np.array(["a"]), False), (np.array(["a"], dtype=object), False)],
+    ids=["text", "list", "tuple", "array of str", "array of objects"],
+)
+def test_a_single_text_is_told_from_a_list(texts: Any, single: bool) -> None:
+    call = encode_texts(texts, 8)
+    assert call.single is single
+    assert [request["TEXT"].tolist() for request in call.requests] == [[[b"a"]]]
+
+
+@pytest.mark.parametrize("texts", [[], (), np.array([], dtype=str)], ids=["list", "tuple", "array"])
+def test_no_text_at_all_is_refused(texts: Any) -> None:
+    with pytest.raises(InvalidInputError, match="^no text was given; give at least one$") as caught:
+        encode_texts(texts, 8)
+    assert caught.value.item is None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [b"bytes", {"text": "a"}, 5, None, {"a", "b"}, (text for text in "ab")],
+    ids=["bytes", "dict", "int", "None", "set", "generator"],
+)
+def test_what_is_neither_text_nor_list_is_refused_by_its_type(texts: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        encode_texts(texts, 8)
+    assert str(caught.value) == f"a text or a list of texts is needed, not {type(texts).__name__}"
+
+
+@pytest.mark.parametrize(
+    "item", [b"bytes", {"text": "a"}, 5, None, ["nested"], 1.5], ids=["bytes", "dict", "int", "None", "list", "float"]
+)
+def test_an_item_that_is_no_text_is_named(item: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        encode_texts(["fine", "fine", item, 7], 2)
+    assert caught.value.item == 2
+    assert str(caught.value) == f"item 2: a text is needed, not {type(item).__name__} {item!r}"
+
+
+def test_a_huge_item_is_not_shown_whole() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        encode_texts([b"x" * 10_000], 2)
+    assert len(str(caught.value)) < 100
+
+
+@given(any_text, st.characters(categories=["Cs"]), any_text)
+def test_half_a_surrogate_pair_is_named_by_item_and_character(before: str, half: str, after: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        encode_texts(["fine", before + half + after], 8)
+    assert caught.value.item == 1
+    assert f"character {len(before)} " in caught.value.reason
+
+
+@pytest.mark.parametrize(("name", "task"), [("sentiment", "text-classification"), ("embeddings", "feature-extraction")])
+def test_a_served_pipeline_says_its_task_and_batch_size(name: str, task: str) -> None:
+    config = text_format.Parse((REPOSITORY / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    as_json = json.loads(json_format.MessageToJson(config, preserving_proto_field_name=True))
+    assert info_from_config(name, as_json) == ModelInfo(name, task, config.max_batch_size)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({}, "it names no task"),
+        ({"parameters": {}}, "it names no task"),
+        ({"parameters": {"task": {"string_value": "fill-mask"}}}, "its task is 'fill-mask'"),
+    ],
+    ids=["no parameters", "no task", "another task"],
+)
+def test_a_model_that_is_no_pipeline_is_refused_by_name(parameters: dict[str, Any], what: str) -> None:
+    with pytest.raises(ServerError) as caught:
+        info_from_config("resnet", {"max_batch_size": 8, **parameters})
+    assert str(caught.value).startswith("resnet ")
+    assert what in str(caught.value)
+    assert all(task in str(caught.value) for task in TASKS)
+
+
+def test_a_model_without_batching_takes_one_text_a_request() -> None:
+    info = info_from_config("demo", {"parameters": {"task": {"string_value": "feature-extraction"}}})
+    assert len(encode_texts(["a", "b"], info.max_batch_size).requests) == 2
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["single", "list"])
+def test_vectors_of_all_requests_follow_one_another(single: bool) -> None:
+    parts = [np.array([[1, 2]], dtype=np.float32), np.array([[3, 4], [5, 6]], dtype=np.float32)]
+    made = decode_vectors([{"EMBEDDING": part} for part in parts], single)
+    assert made.dtype == np.float32
+    assert made.tolist() == [[1, 2], [3, 4], [5, 6]]

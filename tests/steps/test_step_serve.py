@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from triton_modules import Triton
+
+TOKENIZE = {
+    "inputs": ["input_ids", "attention_mask"],
+    "max_length": 8,
+    "buckets": [4, 8],
+    "max_bytes": 100,
+    "pad": {"input_ids": 0, "token_type_ids": 0},
+    "truncation_side": "right",
+}
+
+
+def model(
+    triton: Triton,
+    step: str,
+    repository: Path,
+    *,
+    inputs: list[str],
+    settings: object,
+    parameters: dict[str, str] | None = None,
+) -> Any:
+    """A ``model.py`` as Triton starts it, its version folder ``1`` with a ``step.json``."""
+    (repository / "1").mkdir(exist_ok=True)
+    (repository / "1" / "step.json").write_text(json.dumps(settings))
+    config = {
+        "input": [{"name": name} for name in inputs],
+        "parameters": {key: {"string_value": value} for key, value in (parameters or {}).items()},
+    }
+    made = triton.serve.triton_model(step)()
+    made.initialize(
+        {
+            "model_config": json.dumps(config),
+            "model_repository": str(repository),
+            "model_version": "1",
+            "model_name": f"demo_{step}",
+        }
+    )
+    return made
+
+
+def requests(triton: Triton, name: str, *arrays: np.ndarray) -> list[Any]:
+    other = triton.pb_utils.Tensor("OTHER", np.zeros(1))
+    return [triton.pb_utils.InferenceRequest([other, triton.pb_utils.Tensor(name, array)]) for array in arrays]
+
+
+def texts(*rows: bytes) -> np.ndarray:
+    return np.array(rows, dtype=np.object_).reshape(-1, 1)
+
+
+def outputs(response: Any) -> dict[str, Any]:
+    assert not response.has_error(), response.error().message()
+    return {tensor.name(): tensor.as_numpy().tolist() for tensor in response.output_tensors()}
+
+
+@pytest.fixture
+def tokenizing(triton: Triton, tmp_path: Path, minilm: Path) -> Any:
+    (tmp_path / "1").mkdir()
+    shutil.copy(minilm / "tokenizer.json", tmp_path / "1")
+    return model(triton, "tokenize", tmp_path, inputs=["TEXT"], settings=TOKENIZE, parameters={"padding": "longest"})
+
+
+def test_each_request_gets_its_own_response_in_order(triton: Triton, tmp_path: Path) -> None:
+    step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "none"})
+    rows = np.array([[1, 2], [4, 3], [5, 6]], dtype=np.float32)
+    first, second = map(outputs, step.execute(requests(triton, "logits", rows[:1], rows[1:])))
+    assert first == {"LABEL": [[b"yes", b"no"]], "SCORE": [[2, 1]]}
+    assert second == {"LABEL": [[b"no", b"yes"], [b"yes", b"no"]], "SCORE": [[4, 3], [6, 5]]}
+
+
+def test_a_bad_request_is_refused_and_its_neighbours_are_answered(triton: Triton, tokenizing: Any) -> None:
+    first, bad, last = tokenizing.execute(requests(triton, "TEXT", texts(b"good"), texts(b"good", b""), texts(b"good good")))
+    assert outputs(first)["attention_mask"] == [[1, 1, 1]]
+    assert outputs(last)["attention_mask"] == [[1, 1, 1, 1]]
+    assert bad.error().code() == triton.pb_utils.TritonError.INVALID_ARG
+    assert bad.error().message() == "item 1: the text is empty; leave it out"
+    assert triton.pb_utils.LOG == []
+
+
+def test_a_fault_inside_a_step_is_logged_and_every_caller_is_told_in_one_line(triton: Triton, tmp_path: Path) -> None:
+    step = model(triton, "embed", tmp_path, inputs=["pooled"], settings={"normalize": True})
+    unequal = np.ones((1, 2), dtype=np.float32), np.ones((1, 3), dtype=np.float32)
+    responses = step.execute(requests(triton, "pooled", *unequal))
+    assert [response.error().code() for response in responses] == [triton.pb_utils.TritonError.INTERNAL] * 2
+    for response in responses:
+        message = response.error().message()
+        assert "embed step failed" in message
+        assert "\n" not in message
+        assert "Traceback" not in message
+        assert ".py" not in message
+    (logged,) = triton.pb_utils.LOG
+    assert logged.startswith("Traceback")
+    assert "embed.py" in logged
+
+
+def test_a_step_that_cannot_be_loaded_stops_the_model_with_its_reason(triton: Triton, tmp_path: Path) -> None:
+    with pytest.raises(triton.pb_utils.TritonModelException) as caught:
+        model(triton, "embed", tmp_path, inputs=["pooled"], settings={"normalise": True})
+    message = str(caught.value)
+    assert message.startswith("demo_embed cannot start: ")
+    assert str(tmp_path / "1" / "step.json") in message
+    assert "normalise" in message
+    assert message.endswith("run: tritonsmith render")
+
+
+def test_counts_add_up_on_tritons_metrics_page_under_the_models_name(triton: Triton, tokenizing: Any) -> None:
+    tokenizing.execute(requests(triton, "TEXT", texts(b"good", b"good good")))  # 3 + 4 tokens, 1 of padding
+    tokenizing.execute(requests(triton, "TEXT", texts(b"good " * 20), texts(b"good")))  # cut to 8, and 3
+    assert dict(triton.pb_utils.METRICS) == {
+        ("tritonsmith_tokens_total", "demo_tokenize"): 18,
+        ("tritonsmith_padding_tokens_total", "demo_tokenize"): 1,
+        ("tritonsmith_truncated_inputs_total", "demo_tokenize"): 1,
+    }
+    assert set(triton.pb_utils.MADE.values()) == {1}
+
+
+@pytest.mark.parametrize("step", ["tokenize", "engine", "classify", "embed"])
+def test_every_step_can_be_found(triton: Triton, step: str) -> None:
+    module, _, name = triton.serve.STEPS[step].partition(":")
+    assert callable(getattr(import_module(module), name).load)
