@@ -18,7 +18,7 @@ from tritonsmith_build.server.serve import started
 SENTENCES = (
     "A delight from start to finish.",
     "The plot is thin, the jokes are worse.",
-    "Not the dull sequel I feared.",
+    "Not perfect, but I would gladly see it again.",
     "I wanted to like it, and could not.",
 )
 _ROUNDS = 20

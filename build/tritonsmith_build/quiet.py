@@ -13,9 +13,9 @@ from transformers.utils import logging as transformers_logging
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back warnings, logs below errors, and transformers' loading reports and bars."""
-    root, level = logging.getLogger(), logging.getLogger().level
+    disabled = logging.root.manager.disable
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    root.setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -23,7 +23,7 @@ def quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        root.setLevel(level)
+        logging.disable(disabled)
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

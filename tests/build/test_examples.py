@@ -47,7 +47,18 @@ def error_of(file: Path) -> str:
         ("a.csv", 'label,text\nBAD,"Over\ntwo lines."\n', ("Over\ntwo lines.",), ("BAD",)),
         ("a.csv", "text,label\r\nÄöü 日本,GOOD\r\n", ("Äöü 日本",), ("GOOD",)),
     ],
-    ids=["txt", "txt-is-no-table", "txt-crlf", "tsv", "tsv-sentence", "tsv-quote", "tsv-no-label", "csv", "csv-newline", "csv-utf8"],
+    ids=[
+        "txt",
+        "txt-is-no-table",
+        "txt-crlf",
+        "tsv",
+        "tsv-sentence",
+        "tsv-quote",
+        "tsv-no-label",
+        "csv",
+        "csv-newline",
+        "csv-utf8",
+    ],
 )
 def test_texts_and_labels_come_out_as_they_stand(
     tmp_path: Path, name: str, content: str, texts: tuple[str, ...], labels: tuple[str, ...]
@@ -73,7 +84,9 @@ def test_whatever_the_csv_module_writes_is_read_back(tmp_path: Path, rows: list[
 
 @ANY_FOLDER
 @given(
-    rows=st.lists(st.tuples(WITH_TEXT, WITH_TEXT).map(lambda row: tuple(f.replace("\t", " ") for f in row)), min_size=1, max_size=8)
+    rows=st.lists(
+        st.tuples(WITH_TEXT, WITH_TEXT).map(lambda row: tuple(f.replace("\t", " ") for f in row)), min_size=1, max_size=8
+    )
 )
 def test_a_tab_separated_file_has_no_quoting(tmp_path: Path, rows: list[tuple[str, ...]]) -> None:
     rows = [row for row in rows if all(field.strip() for field in row)] or [("text", "1")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,14 @@ from workbench import some_facts, write_spec
 
 @pytest.mark.parametrize(
     ("max_length", "buckets"),
-    [(1, (1,)), (16, (16,)), (17, (16, 17)), (100, (16, 32, 64, 100)), (128, (16, 32, 64, 128)), (512, (16, 32, 64, 128, 256, 512))],
+    [
+        (1, (1,)),
+        (16, (16,)),
+        (17, (16, 17)),
+        (100, (16, 32, 64, 100)),
+        (128, (16, 32, 64, 128)),
+        (512, (16, 32, 64, 128, 256, 512)),
+    ],
     ids=lambda value: str(value) if isinstance(value, int) else "",
 )
 def test_buckets_are_powers_of_two_up_to_the_greatest_length(max_length: int, buckets: tuple[int, ...]) -> None:
@@ -37,7 +45,9 @@ def test_every_length_has_a_bucket_at_most_twice_as_long(max_length: int) -> Non
         some_facts(),
         some_facts(adapter={"adapter_model.safetensors": "1" * 64}, pad_id=1, pad_type_id=2, truncation_side="left"),
         some_facts(labels=('say "no"', "ja\\nein", "é\n")),
-        some_facts(labels=(), width=32, activation="none", pooling="cls", normalize=True, inputs=("input_ids", "attention_mask")),
+        some_facts(
+            labels=(), width=32, activation="none", pooling="cls", normalize=True, inputs=("input_ids", "attention_mask")
+        ),
     ],
     ids=["classifier", "adapter", "odd-labels", "embedding"],
 )
@@ -62,14 +72,13 @@ def test_a_missing_lock_is_answered_with_the_command_that_makes_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "change",
-    [lambda text: text + "[[[", lambda text: text + "\nextra = 1\n", lambda text: text.replace("width = 3", "")],
+    "spoil",
+    [lambda text: text + "[[[", lambda text: "extra = 1\n" + text, lambda text: text.replace("width = 3", "")],
     ids=["no-toml", "unknown-key", "lacks-a-key"],
 )
-def test_a_spoilt_lock_is_answered_with_the_command_that_mends_it(tmp_path: Path, change: object) -> None:
+def test_a_spoilt_lock_is_answered_with_the_command_that_mends_it(tmp_path: Path, spoil: Callable[[str], str]) -> None:
     spec = write_spec(tmp_path)
-    text = "extra = 1\n" + lock_text(spec, some_facts()) if change == "unknown-key" else change(lock_text(spec, some_facts()))  # type: ignore[operator]
-    spec.lock_file.write_text(text, encoding="utf-8")
+    spec.lock_file.write_text(spoil(lock_text(spec, some_facts())), encoding="utf-8")
     with pytest.raises(SmithError) as caught:
         facts_from_lock(spec)
     assert str(caught.value).startswith(f"{spec.lock_file}: does not read as a lock file (")

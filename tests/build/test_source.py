@@ -139,14 +139,11 @@ def test_weights_other_than_the_pinned_are_refused_with_both_hashes(folder: Path
     )
 
 
-def test_an_adapter_not_made_yet_is_answered_with_the_command_that_makes_it(folder: Path) -> None:
-    (folder / "adapter").mkdir()
-    assert error_of(folder, path="model", adapter="adapter") == (
-        f"{folder}/moods.toml: source.adapter: {folder}/adapter holds no adapter_model.safetensors; "
-        "run: tritonsmith finetune moods --train FILE --dev FILE"
-    )
-
-
-def test_a_missing_adapter_folder_is_named(folder: Path) -> None:
+@pytest.mark.parametrize("there", ["an empty folder", "nothing"])
+def test_an_adapter_not_made_yet_is_answered_with_the_command_that_makes_it(folder: Path, there: str) -> None:
+    if there == "an empty folder":
+        (folder / "adapter").mkdir()
     said = error_of(folder, path="model", adapter="adapter")
-    assert said.startswith(f"{folder}/moods.toml: source.adapter: no such folder: {folder}/adapter; ")
+    assert said.startswith(f"{folder}/moods.toml: source.adapter: ")
+    assert f"{folder}/adapter" in said
+    assert said.endswith("; run: tritonsmith finetune moods --train FILE --dev FILE")

@@ -43,7 +43,7 @@ def _wordpiece_vocabulary() -> dict[str, int]:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = Lowercase(), Whitespace()
-    tokenizer.train_from_iterator(sentences(200, seed=1), WordPieceTrainer(vocab_size=120, special_tokens=special))
+    tokenizer.train_from_iterator(sentences(200, seed=1), WordPieceTrainer(vocab_size=400, special_tokens=special))
     return tokenizer.get_vocab()
 
 

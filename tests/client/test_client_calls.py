@@ -195,7 +195,7 @@ def test_a_missing_model_is_told_when_the_pipeline_is_made(monkeypatch: pytest.M
 
 def test_a_model_that_is_no_pipeline_is_told_when_the_pipeline_is_made(caller: Caller) -> None:
     wire = caller.transport(config={"max_batch_size": 4})
-    with pytest.raises(ServerError, match="^demo is no pipeline"):
+    with pytest.raises(ServerError, match=r"^demo is no pipeline"):
         caller("demo", transport=wire)
     assert wire.closed == 1
 

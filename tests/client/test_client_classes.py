@@ -25,7 +25,7 @@ def reference() -> TextClassificationPipeline:
     assert spec
     assert spec.origin
     tokenizer = AutoTokenizer.from_pretrained(Path(spec.origin).parent / "model")
-    torch.manual_seed(0)
+    torch.manual_seed(7)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     config = BertConfig(vocab_size=len(tokenizer), id2label=LABELS, initializer_range=2.0, **sizes)
     return TextClassificationPipeline(model=BertForSequenceClassification(config).eval(), tokenizer=tokenizer, device="cpu")
@@ -64,7 +64,7 @@ def test_answers_have_the_form_that_transformers_gives_them(
 
 def test_the_reference_tells_texts_apart(reference: TextClassificationPipeline) -> None:
     assert len({entry["score"] for entry in reference(TEXTS)}) == len(TEXTS)
-    assert len({entry["label"] for entry in reference(TEXTS)}) > 1
+    assert len({entry["label"] for entry in reference(TEXTS)}) == len(LABELS)
 
 
 def test_answers_are_plain_python() -> None:

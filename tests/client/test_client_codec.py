@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2] / "model_repository"
 def test_texts_are_cut_into_requests_that_lose_nothing(texts: list[str], max_batch_size: int) -> None:
     call = encode_texts(texts, max_batch_size)
     parts = [[value.decode() for (value,) in request["TEXT"]] for request in call.requests]
-    assert sum(parts, []) == texts
+    assert list(chain.from_iterable(parts)) == texts
     assert all(len(part) == max(1, max_batch_size) for part in parts[:-1])
     assert 1 <= len(parts[-1]) <= max(1, max_batch_size)
     assert [texts[offset] for offset in call.offsets] == [part[0] for part in parts]
@@ -42,7 +43,7 @@ def test_a_single_text_is_told_from_a_list(texts: Any, single: bool) -> None:
 
 @pytest.mark.parametrize("texts", [[], (), np.array([], dtype=str)], ids=["list", "tuple", "array"])
 def test_no_text_at_all_is_refused(texts: Any) -> None:
-    with pytest.raises(InvalidInputError, match="^no text was given; give at least one$") as caught:
+    with pytest.raises(InvalidInputError, match=r"^no text was given; give at least one$") as caught:
         encode_texts(texts, 8)
     assert caught.value.item is None
 

@@ -13,7 +13,8 @@ from tritonsmith import (
 )
 from tritonsmith.errors import error_from_reply
 
-# What Triton 2.51 says, each over gRPC and over HTTP.
+EMPTY = "in ensemble 'sentiment', item 3: the text is empty; leave it out"
+# What Triton says over gRPC and over HTTP, and what gRPC itself says.
 REPLIES = {
     "full queue, gRPC": ("UNAVAILABLE", "Exceeds maximum queue size", OverloadedError),
     "full queue, HTTP": ("503", "Exceeds maximum queue size", OverloadedError),
@@ -31,11 +32,15 @@ REPLIES = {
         "in ensemble 'sentiment', item 3: the text is empty; leave it out",
         InvalidInputError,
     ),
-    "bad text, HTTP": ("400", "in ensemble 'sentiment', item 3: the text is empty; leave it out", InvalidInputError),
+    "bad text, HTTP": ("400", EMPTY, InvalidInputError),
     "bad request": ("INVALID_ARGUMENT", "inference request batch-size must be <= 32 for 'sentiment'", InvalidInputError),
     "a step failed, gRPC": ("INTERNAL", "in ensemble 'sentiment', the embed step failed; see the log", ServerError),
     "a step failed, HTTP": ("500", "in ensemble 'sentiment', the embed step failed; see the log", ServerError),
-    "going down": ("UNAVAILABLE", "Server is stopping, scheduler for model has stopped accepting new requests", ServerError),
+    "going down": (
+        "UNAVAILABLE",
+        "Server is stopping, scheduler for model has stopped accepting new inference requests",
+        ServerError,
+    ),
     "item of a failed step": ("INTERNAL", "item 3: disk full", ServerError),
     "refused": (
         "UNAVAILABLE",
@@ -43,7 +48,7 @@ REPLIES = {
         "Connection refused",
         ServerUnreachableError,
     ),
-    "no such host": ("UNAVAILABLE", "DNS resolution failed for nowhere:8001: C-ares status is not", ServerUnreachableError),
+    "no such host": ("UNAVAILABLE", "DNS resolution failed for nowhere:8001: Domain name not found", ServerUnreachableError),
     "hung up": ("UNAVAILABLE", "Socket closed", ServerUnreachableError),
     "nothing said": ("", "", ServerError),
 }

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+OTHERS = {"tritonclient", "tritonsmith", "tritonsmith_build"}
 HEAVY = {"aiohttp", "gevent", "grpc", "onnxruntime", "pydantic", "rich", "torch", "transformers", "typer"}
 
 
@@ -20,15 +21,11 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     ("statement", "needed", "unwanted"),
     [
-        ("import tritonsmith", {"numpy"}, HEAVY | {"tokenizers", "tritonsmith_build", "tritonsmith_steps"}),
-        (
-            "import tritonsmith_steps.tokenize",
-            {"numpy", "tokenizers"},
-            HEAVY | {"tritonclient", "tritonsmith", "tritonsmith_build"},
-        ),
-        ("import tritonsmith_steps.engine", {"onnxruntime"}, (HEAVY - {"onnxruntime"}) | {"tokenizers", "tritonsmith_build"}),
-        ("import tritonsmith_steps.classify", {"numpy"}, HEAVY | {"tokenizers", "tritonsmith_build"}),
-        ("import tritonsmith_steps.embed", {"numpy"}, HEAVY | {"tokenizers", "tritonsmith_build"}),
+        ("import tritonsmith", {"numpy", "tritonclient"}, {*HEAVY, "tokenizers", "tritonsmith_build", "tritonsmith_steps"}),
+        ("import tritonsmith_steps.tokenize", {"numpy", "tokenizers"}, {*HEAVY, *OTHERS}),
+        ("import tritonsmith_steps.engine", {"onnxruntime"}, {*HEAVY, *OTHERS, "tokenizers"} - {"onnxruntime"}),
+        ("import tritonsmith_steps.classify", {"numpy"}, {*HEAVY, *OTHERS, "tokenizers"}),
+        ("import tritonsmith_steps.embed", {"numpy"}, {*HEAVY, *OTHERS, "tokenizers"}),
     ],
     ids=["client", "tokenize", "engine", "classify", "embed"],
 )

@@ -1,0 +1,115 @@
+"""INT8: which products are chosen, and that a text's answer is its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+from tiny_models import FEED_FORWARD, HIDDEN, LAYERS, sentences
+from tritonsmith_build.batches import batches
+from tritonsmith_build.stages.precision import LEAVE_OUT, int8_from_onnx, matmuls_to_quantize
+from tritonsmith_build.step_files import tokenize_settings
+from workbench import Exported
+
+# A tiny model's hidden and feed-forward sizes differ, so the shape of a weight says which product it belongs to.
+ATTENTION, FC1, FC2 = (HIDDEN, HIDDEN), (HIDDEN, FEED_FORWARD), (FEED_FORWARD, HIDDEN)
+EXPECTED = {
+    "after GELU": Counter({ATTENTION: 4 * LAYERS, FC1: LAYERS}),  # query, key, value and output
+    "around GELU": Counter({ATTENTION: 4 * LAYERS}),
+}
+
+
+@pytest.fixture(scope="session")
+def int8(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The two-class BERT in INT8."""
+    file = tmp_path_factory.mktemp("int8") / "model.onnx"
+    quantize(exported("bert-2"), file, "after GELU")
+    return file
+
+
+def quantize(case: Exported, file: Path, leave_out: str) -> None:
+    """Run the stage on 32 texts."""
+    settings = tokenize_settings(case.spec, case.facts)
+    data = batches(case.tokenizer, settings, sentences(32, seed=6), rows=1)
+    int8_from_onnx(case.file, file, data, leave_out=leave_out)
+
+
+def run(file: Path | bytes, batch: dict[str, np.ndarray], *outputs: str) -> list[np.ndarray]:
+    """Outputs of an ONNX file."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run(list(outputs) or None, batch)
+
+
+def test_the_choices_go_from_the_least_left_out_to_the_most() -> None:
+    assert list(LEAVE_OUT) == list(EXPECTED)
+    left_out = list(LEAVE_OUT.values())
+    assert all(less < more for less, more in zip(left_out, left_out[1:], strict=False))
+
+
+@pytest.mark.parametrize("leave_out", EXPECTED)
+@pytest.mark.parametrize("name", ["bert-2", "distilbert-5", "roberta-3", "mean"])
+def test_products_are_chosen_by_what_stands_around_them(
+    exported: Callable[[str], Exported], name: str, leave_out: str
+) -> None:
+    model = onnx.load(exported(name).file)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    products = {node.name: shapes.get(node.input[1]) for node in model.graph.node if node.op_type == "MatMul"}
+    assert Counter(products.values()) == EXPECTED["after GELU"] + Counter({FC2: LAYERS, None: 2 * LAYERS})
+    chosen = matmuls_to_quantize(model, LEAVE_OUT[leave_out])
+    assert Counter(products[name] for name in chosen) == EXPECTED[leave_out]
+
+
+@pytest.mark.parametrize("leave_out", EXPECTED)
+def test_the_file_holds_int8_weights_for_the_chosen_alone(
+    exported: Callable[[str], Exported], tmp_path: Path, leave_out: str
+) -> None:
+    quantize(exported("bert-2"), tmp_path / "model.onnx", leave_out)
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    weights = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT8 and len(tensor.dims) == 2]
+    assert Counter(tuple(tensor.dims) for tensor in weights) == EXPECTED[leave_out]
+    full = Counter(tuple(tensor.dims) for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT)
+    assert full[FC2] == LAYERS
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_inputs_and_output_keep_their_types(exported: Callable[[str], Exported], int8: Path) -> None:
+    before, after = (onnx.load(file).graph for file in (exported("bert-2").file, int8))
+    assert list(after.input) == list(before.input)
+    assert list(after.output) == list(before.output)
+
+
+def test_int8_is_not_fp32_and_yet_near_it(exported: Callable[[str], Exported], int8: Path) -> None:
+    case = exported("bert-2")
+    batch = case.batch(sentences(20, seed=7))
+    (full,), (quantized,) = run(case.file, batch), run(int8, batch)
+    difference = np.abs(full - quantized).max()
+    assert 1e-3 < difference < 0.5 * np.ptp(full)
+
+
+@pytest.mark.parametrize("length", [None, 32], ids=["longest", "padded"])
+def test_the_int8_answer_to_a_text_does_not_depend_on_its_neighbours(
+    exported: Callable[[str], Exported], int8: Path, length: int | None
+) -> None:
+    case, texts = exported("bert-2"), sentences(8, seed=7)
+    (together,) = run(int8, case.batch(texts, length=length))
+    alone = np.concatenate([run(int8, case.batch([text]))[0] for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_scales_are_the_range_that_the_calibration_texts_give(exported: Callable[[str], Exported], int8: Path) -> None:
+    case = exported("bert-2")
+    model, quantized = onnx.load(case.file), onnx.load(int8)
+    measured = next(node.input[0] for node in model.graph.node if node.op_type == "MatMul")
+    model.graph.output.append(onnx.helper.make_tensor_value_info(measured, TensorProto.FLOAT, None))
+    file = model.SerializeToString()
+    values = [run(file, case.batch([text]), measured)[0] for text in sentences(32, seed=6)]
+    span = max(0.0, *(value.max() for value in values)) - min(0.0, *(value.min() for value in values))
+    scales = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
+    quantizer = next(node for node in quantized.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == measured)
+    assert float(scales[quantizer.input[1]]) == pytest.approx(span / 255, rel=1e-4)

@@ -1,0 +1,146 @@
+"""All four transports over real sockets of this machine."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from callers import Caller
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_triton import UNKNOWN, Classes, Refusal, Served, grpc_server, http_server
+from tritonsmith import (
+    InvalidInputError,
+    ModelNotFoundError,
+    OverloadedError,
+    RequestTimeoutError,
+    ServerError,
+    ServerUnreachableError,
+)
+from wild_text import any_text
+
+PATIENCE = 10
+"""Seconds until a server gives up waiting for its test to end."""
+
+Serve = Callable[[Served], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="module", params=[grpc_server, http_server], ids=["gRPC", "HTTP"])
+def serve(request: pytest.FixtureRequest) -> Serve:
+    made: Serve = request.param
+    return made
+
+
+def echo(texts: list[bytes]) -> Classes:
+    """Each text's own words as its likeliest class, its length in bytes as the score."""
+    return [[(text, float(len(text))), ("ander 😊".encode(), -1.0)] for text in texts]
+
+
+@settings(deadline=None, max_examples=15)
+@given(texts=st.lists(any_text, min_size=1, max_size=12))
+def test_any_text_arrives_and_returns_as_it_is(caller: Caller, serve: Serve, texts: list[str]) -> None:
+    with serve(Served(echo)) as url:
+        (answer,) = caller("demo", texts, url=url, options={"top_k": 2}, concurrency=3)
+    other = {"label": "ander 😊", "score": -1.0}
+    assert answer == [[{"label": text, "score": len(text.encode())}, other] for text in texts]
+
+
+def test_one_connection_takes_many_calls(caller: Caller, serve: Serve) -> None:
+    with serve(Served(echo)) as url:
+        answers = caller("demo", "a", ["b"] * 30, "c", url=url)
+    assert [[entry["label"] for entry in answer] for answer in answers] == [["a"], ["b"] * 30, ["c"]]
+
+
+def test_headers_go_with_every_request(caller: Caller, serve: Serve) -> None:
+    served = Served(echo, max_batch_size=1)
+    with serve(served) as url:
+        caller("demo", ["a", "b"], url=url, headers={"authorization": "Bearer token"})
+    assert [headers.get("authorization") for headers in served.headers] == ["Bearer token"] * 3
+
+
+def test_an_unknown_model_is_not_found(caller: Caller, serve: Serve) -> None:
+    with serve(Served(echo)) as url, pytest.raises(ModelNotFoundError) as caught:
+        caller("nope", url=url)
+    assert str(caught.value) == UNKNOWN
+
+
+REFUSALS = {
+    "full": (grpc.StatusCode.UNAVAILABLE, 503, "Exceeds maximum queue size", OverloadedError),
+    "late": (grpc.StatusCode.UNAVAILABLE, 503, "Request timeout expired", RequestTimeoutError),
+    "failed": (grpc.StatusCode.INTERNAL, 500, "the embed step failed; the server's log says why", ServerError),
+}
+
+
+@pytest.mark.parametrize(("code", "status", "message", "kind"), REFUSALS.values(), ids=REFUSALS.keys())
+@pytest.mark.parametrize("texts", ["a", ["a"] * 9], ids=["one request", "three requests"])
+def test_what_the_server_refuses_is_told_by_its_error(
+    caller: Caller, serve: Serve, texts: Any, code: grpc.StatusCode, status: int, message: str, kind: type[Exception]
+) -> None:
+    def answer(_: list[bytes]) -> Classes:
+        raise Refusal(code, status, f"in ensemble 'demo', {message}")
+
+    with serve(Served(answer)) as url, pytest.raises(kind) as caught:
+        caller("demo", texts, url=url)
+    assert type(caught.value) is kind
+    assert str(caught.value) == message
+
+
+def test_a_text_the_server_refuses_is_named_by_its_place_in_the_whole_list(caller: Caller, serve: Serve) -> None:
+    def answer(texts: list[bytes]) -> Classes:
+        if b"" in texts:
+            what = f"in ensemble 'demo', item {texts.index(b'')}: the text is empty; leave it out"
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, 400, what)
+        return echo(texts)
+
+    with serve(Served(answer, max_batch_size=4)) as url, pytest.raises(InvalidInputError) as caught:
+        caller("demo", [*"abcdef", "", *"gh"], url=url)
+    assert (caught.value.item, caught.value.reason) == (6, "the text is empty; leave it out")
+
+
+@contextmanager
+def dead_port() -> Iterator[int]:
+    """A port that is taken, so that no one else opens it, and on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port where connections are made and nothing is ever said."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs", "http", "https"])
+def test_a_port_where_nobody_listens_is_unreachable(caller: Caller, scheme: str) -> None:
+    with dead_port() as port, pytest.raises(ServerUnreachableError, match=str(port)):
+        caller("demo", url=f"{scheme}://127.0.0.1:{port}", timeout=10)
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "grpcs", "http", "https"])
+def test_a_server_that_never_answers_is_given_up_on(caller: Caller, scheme: str) -> None:
+    with silent_port() as port, pytest.raises(RequestTimeoutError):
+        caller("demo", url=f"{scheme}://127.0.0.1:{port}", timeout=0.3)
+
+
+def test_an_answer_that_never_comes_is_given_up_on(caller: Caller, serve: Serve) -> None:
+    over = threading.Event()
+
+    def answer(texts: list[bytes]) -> Classes:
+        over.wait(PATIENCE)
+        return echo(texts)
+
+    with serve(Served(answer)) as url:
+        try:
+            with pytest.raises(RequestTimeoutError):
+                caller("demo", "a", url=url, timeout=0.3)
+        finally:
+            over.set()

@@ -1,0 +1,86 @@
+"""Models nobody here made, given by a folder: built and served without touching code, and answering as transformers does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from served import Served, built, serving
+from tiny_models import POSITIONS, edit_json, save_classifier, save_encoder, sentences
+from transformers import AutoModel, AutoTokenizer, pipeline
+from tritonsmith import Client
+
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "bert_two": {"family": "bert", "labels": ("BAD", "GOOD")},
+    "distilbert_three": {"family": "distilbert", "labels": ("LOW", "MIDDLE", "HIGH")},
+    "roberta_five": {"family": "roberta", "labels": ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")},
+    "several_at_once": {"family": "bert", "labels": ("FUNNY", "SAD", "LANG"), "problem_type": "multi_label_classification"},
+    "one_class": {"family": "distilbert", "labels": ("TOXIC",)},
+    "a_number": {"family": "bert", "labels": ("STARS",), "problem_type": "regression"},
+}
+SPEC = 'task = "{task}"\n[source]\npath = "models/{name}"\n'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    for seed, (name, made) in enumerate(CLASSIFIERS.items()):
+        save_classifier(folder / "models" / name, seed=seed, **made)
+        (folder / f"{name}.toml").write_text(SPEC.format(task="text-classification", name=name))
+    save_encoder(folder / "models" / "first_token", "distilbert")
+    edit_json(
+        folder / "models" / "first_token" / "1_Pooling" / "config.json",
+        pooling_mode_cls_token=True,
+        pooling_mode_mean_tokens=False,
+    )
+    (folder / "first_token.toml").write_text(SPEC.format(task="feature-extraction", name="first_token"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(folder: Path) -> Iterator[Served]:
+    repository = built([folder / f"{name}.toml" for name in (*CLASSIFIERS, "first_token")], folder / "repository")
+    with serving(repository, folder / "log", "--no-cache") as served:
+        yield served
+
+
+TEXTS = [*sentences(40, seed=7), "film " * 200]
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_answers_as_transformers_does(own: Served, folder: Path, name: str) -> None:
+    model = str(folder / "models" / name)
+    reference = pipeline("text-classification", model=model)
+    with Client(own.grpc) as client:
+        pipe = client.pipeline(name)
+        for options in ({}, {"top_k": 1}, {"top_k": 2}, {"top_k": None}):
+            for texts in (TEXTS, TEXTS[0]):
+                wanted = reference(texts, truncation=True, max_length=POSITIONS, **options)
+                assert_same(pipe(texts, **options), wanted)
+
+
+def assert_same(actual: Any, wanted: Any) -> None:
+    """The same lists of the same labels, scores to the fourth place."""
+    assert type(actual) is type(wanted)
+    if isinstance(wanted, list):
+        assert len(actual) == len(wanted)
+        for one, other in zip(actual, wanted, strict=True):
+            assert_same(one, other)
+    else:
+        assert actual["label"] == wanted["label"]
+        assert actual["score"] == pytest.approx(wanted["score"], abs=1e-4)
+
+
+def test_an_encoder_that_pools_by_its_first_token_gives_that_vector(own: Served, folder: Path) -> None:
+    model = folder / "models" / "first_token"
+    tokens = AutoTokenizer.from_pretrained(model)(
+        TEXTS, truncation=True, max_length=POSITIONS, padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        wanted = AutoModel.from_pretrained(model)(**tokens).last_hidden_state[:, 0].numpy()
+    with Client(own.http) as client:
+        np.testing.assert_allclose(client.pipeline("first_token")(TEXTS), wanted, atol=1e-4)
