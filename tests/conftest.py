@@ -1,10 +1,39 @@
-"""What all tests share: where things are, and one cache of build stages for the whole run."""
+"""What all tests share: one cache of build stages, and real Triton servers, each started once."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 os.environ.setdefault("TRITONSMITH_CACHE", str(ROOT / ".tritonsmith" / "cache"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from served import Served, built, serving  # noqa: E402 (reads where the cache is)
+
+
+@pytest.fixture(scope="session")
+def fp32_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(["sentiment", "embeddings"], tmp_path_factory.mktemp("fp32") / "models", "fp32")
+
+
+@pytest.fixture(scope="session")
+def int8_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(["sentiment", "embeddings"], tmp_path_factory.mktemp("int8") / "models", "int8")
+
+
+@pytest.fixture(scope="session")
+def fp32(fp32_repository: Path) -> Iterator[Served]:
+    """Both pipelines at FP32, the response cache off."""
+    with serving(fp32_repository, fp32_repository.parent / "triton.log", "--no-cache") as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def int8(int8_repository: Path) -> Iterator[Served]:
+    """Both pipelines at INT8, the response cache off."""
+    with serving(int8_repository, int8_repository.parent / "triton.log", "--no-cache") as served:
+        yield served

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -31,6 +31,7 @@ Names = Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="a name 
 Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 REPOSITORY = Path("model_repository")
+_INTERRUPTED = 130
 
 
 @app.command()
@@ -229,23 +230,22 @@ def main() -> None:
     """Run a command; a person's errors are one line and exit code 1, never a traceback."""
     try:
         app()
-    except (SmithError, TritonsmithError, ValueError) as error:
-        if isinstance(error, ValueError) and not str(error):
-            raise
-        error_console.print(f"[bold red]error[/] {_escaped(error)}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+    except (SmithError, TritonsmithError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror or error}")
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
         if extra is None:
             raise
-        error_console.print(
-            f"[bold red]error[/] {error.name} is not installed; run: {_escaped(install_command(extra))}", soft_wrap=True
-        )
-        sys.exit(1)
-    except KeyboardInterrupt:
-        error_console.print("\nstopped; what stood before is untouched")
-        sys.exit(130)
+        _fail(f"{error.name} is not installed; run: {install_command(extra)}")
+    except SystemExit as error:
+        if error.code == _INTERRUPTED:  # what typer makes of Ctrl-C
+            error_console.print("\nstopped; what stood before is untouched")
+        raise
 
 
-def _escaped(text: object) -> str:
-    return str(text).replace("[", r"\[")
+def _fail(message: str) -> NoReturn:
+    error_console.print("[bold red]error[/]", end=" ")
+    error_console.print(message, highlight=False, soft_wrap=True, markup=False)
+    sys.exit(1)

@@ -36,7 +36,11 @@ def infer(
     name: str, texts: Sequence[str], *, url: str, timeout: float, options: dict[str, Any], as_json: bool, console: Console
 ) -> None:
     """Send the texts, or with ``-`` the lines of standard input as they come, and print an answer a text."""
-    with Client(url, timeout=timeout) as client:
+    try:
+        client = Client(url, timeout=timeout)
+    except ValueError as error:
+        raise SmithError(str(error), where="--url") from None
+    with client:
         pipe = client.pipeline(name)
         if list(texts) == ["-"]:
             rows = _stream(pipe, _lines(), options)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from tritonsmith.codec import TASKS, Arrays, Call, ModelInfo, encode_texts, info_from_config
+from tritonsmith.codec import TASKS, Arrays, Call, ModelInfo, check_options, encode_texts, info_from_config
 from tritonsmith.errors import InvalidInputError
 from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
 
@@ -32,6 +32,7 @@ class Client:
         ca_file: str | None = None,
         transport: Transport | None = None,
     ) -> None:
+        _check(concurrency)
         self._transport = transport or transport_to(Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file))
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="tritonsmith")
 
@@ -62,6 +63,11 @@ class Client:
         self.close()
 
 
+def _check(concurrency: int) -> None:
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+
+
 def _placed(result: Any, offset: int) -> Arrays:
     try:
         arrays: Arrays = result()
@@ -82,12 +88,16 @@ class Pipeline:
         Returns what ``transformers.pipeline`` of the same task returns (``top_k=`` for classification), embeddings as a
         float32 array ``[n, width]``. Raises the errors of ``tritonsmith.errors``.
         """
+        check_options(self.info, options)
         call = encode_texts(texts, self.info.max_batch_size)
-        return TASKS[self.info.task](self._client.send(self.info.name, call), call.single, **options)
+        return TASKS[self.info.task].decode(self._client.send(self.info.name, call), call.single, **options)
 
 
 class AsyncClient:
-    """``Client`` for asyncio: ``pipe = await client.pipeline("sentiment")``, then ``await pipe(texts)``."""
+    """``Client`` for asyncio: ``pipe = await client.pipeline("sentiment")``, then ``await pipe(texts)``.
+
+    It belongs to the event loop in which it is first used.
+    """
 
     def __init__(
         self,
@@ -99,6 +109,7 @@ class AsyncClient:
         ca_file: str | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
+        _check(concurrency)
         address = None if transport else Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file)
         self._address, self._given = address, transport
         self._slots = asyncio.Semaphore(concurrency)
@@ -154,5 +165,6 @@ class AsyncPipeline:
 
     async def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
         """As ``Pipeline`` does."""
+        check_options(self.info, options)
         call = encode_texts(texts, self.info.max_batch_size)
-        return TASKS[self.info.task](await self._client.send(self.info.name, call), call.single, **options)
+        return TASKS[self.info.task].decode(await self._client.send(self.info.name, call), call.single, **options)

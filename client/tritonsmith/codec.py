@@ -36,6 +36,8 @@ class Call:
 
 def info_from_config(name: str, config: Mapping[str, Any]) -> ModelInfo:
     """Read Triton's model configuration. Raises ServerError for a model that is no pipeline of ours."""
+    if not isinstance(config, Mapping):
+        raise ServerError(f"{name}: the server's configuration of it cannot be read")
     task = config.get("parameters", {}).get("task", {}).get("string_value", "")
     if task not in TASKS:
         what = f"its task is {task!r}" if task else "it names no task"
@@ -57,9 +59,10 @@ def encode_texts(texts: str | Sequence[str], max_batch_size: int) -> Call:
 
 
 def _listed(texts: object) -> list[object]:
-    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Sequence | np.ndarray):
+    listed = isinstance(texts, Sequence) or (isinstance(texts, np.ndarray) and texts.ndim == 1)
+    if isinstance(texts, bytes) or not listed:
         raise InvalidInputError(f"a text or a list of texts is needed, not {type(texts).__name__}")
-    return list(texts)
+    return list(texts)  # type: ignore[call-overload, no-any-return]
 
 
 def _utf8(index: int, item: object) -> bytes:
@@ -81,8 +84,6 @@ def decode_classes(outputs: Sequence[Arrays], single: bool, *, top_k: int | None
     Without ``top_k`` a list of one dictionary a text; with it a list of ``top_k`` dictionaries a text (``None``: all),
     and for a single text that inner list itself.
     """
-    if top_k is not None and top_k is not _BEST_ALONE and top_k < 1:
-        raise InvalidInputError(f"top_k must be at least 1, or None for all classes, not {top_k}")
     keep = 1 if top_k is _BEST_ALONE else top_k
     rows = [
         [{"label": label.decode(), "score": float(score)} for label, score in zip(labels[:keep], scores[:keep], strict=True)]
@@ -99,8 +100,31 @@ def decode_vectors(outputs: Sequence[Arrays], single: bool) -> NDArray[np.float3
     return np.concatenate([output["EMBEDDING"] for output in outputs])
 
 
-TASKS: dict[str, Callable[..., Any]] = {
-    "text-classification": decode_classes,
-    "feature-extraction": decode_vectors,
+@dataclass(frozen=True)
+class Task:
+    """How a task's answers are made, and which options a caller may give."""
+
+    decode: Callable[..., Any]
+    """``decode(outputs, single, **options)`` from the outputs of a call's requests."""
+    options: Mapping[str, Callable[[Any], bool]]
+    """By its name, what an option's value must be."""
+
+
+def _is_top_k(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+
+
+TASKS: dict[str, Task] = {
+    "text-classification": Task(decode_classes, {"top_k": _is_top_k}),
+    "feature-extraction": Task(decode_vectors, {}),
 }
-"""What turns the outputs of a task's requests into its answer: ``decode(outputs, single, **options)``."""
+
+
+def check_options(info: ModelInfo, options: Mapping[str, Any]) -> None:
+    """Raise InvalidInputError for an option the task does not have or cannot use, before anything is sent."""
+    known = TASKS[info.task].options
+    for name, value in options.items():
+        if name not in known:
+            raise InvalidInputError(f"{info.name} takes no option {name}; it takes {', '.join(known) or 'none'}")
+        if not known[name](value):
+            raise InvalidInputError(f"{name} cannot be {value!r}; give a whole number of at least 1, or None for all")

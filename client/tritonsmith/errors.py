@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 _ENSEMBLE = re.compile(r"in ensemble '[^']*',\s*")
+_UNREACHABLE = ("connect", "socket", "dns", "resolv", "lookup")  # gRPC's words, which differ between its versions
 _ITEM = re.compile(r"\bitem (\d+): ")
 
 
@@ -63,13 +64,13 @@ def error_from_reply(status: str, message: str) -> TritonsmithError:
     lowered = message.lower()
     if "maximum queue size" in lowered:
         return OverloadedError(message)
-    if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered or "timed out" in lowered:
+    if status == "UNAVAILABLE" and any(word in lowered for word in _UNREACHABLE):
+        return ServerUnreachableError(message)
+    if status == "DEADLINE_EXCEEDED" or "timeout expired" in lowered:
         return RequestTimeoutError(message)
     if status in ("NOT_FOUND", "404") or "unknown model" in lowered or "is not ready" in lowered:
         return ModelNotFoundError(message)
     if status in ("INVALID_ARGUMENT", "400"):
         found = _ITEM.search(message)
         return InvalidInputError(message[found.end() :], item=int(found[1])) if found else InvalidInputError(message)
-    if status == "UNAVAILABLE" and ("connect" in lowered or "socket" in lowered or "dns" in lowered):
-        return ServerUnreachableError(message)
     return ServerError(message)

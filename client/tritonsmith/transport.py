@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -14,9 +15,10 @@ from urllib.parse import urlsplit
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from tritonsmith.codec import Arrays
-from tritonsmith.errors import RequestTimeoutError, ServerUnreachableError, error_from_reply
+from tritonsmith.errors import RequestTimeoutError, ServerError, ServerUnreachableError, error_from_reply
 
 DEFAULT_PORTS = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}
+_EXAMPLE = "write for example grpc://localhost:8001 or http://localhost:8000"
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,20 @@ class Address:
         cls, url: str, *, timeout: float, headers: Mapping[str, str] | None = None, ca_file: str | None = None
     ) -> Address:
         """From ``grpc://``, ``grpcs://``, ``http://`` or ``https://`` and a host. Raises ValueError for anything else."""
-        parts = urlsplit(url)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/"):
-            raise ValueError(
-                f"{url!r} is no server's address; write for example grpc://localhost:8001 or http://localhost:8000"
-            )
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ValueError(f"{url!r} is no server's address ({error}); {_EXAMPLE}") from None
+        extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or extra or port == 0:
+            raise ValueError(f"{url!r} is no server's address; {_EXAMPLE}")
+        if timeout <= 0:
+            raise ValueError(f"timeout must be more than 0 seconds, not {timeout:g}")
+        if ca_file is not None and not Path(ca_file).is_file():
+            raise ValueError(f"ca_file {ca_file}: no such file")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        port = parts.port or DEFAULT_PORTS[parts.scheme]
-        return cls(parts.scheme, f"{host}:{port}", timeout, dict(headers or {}), ca_file)
+        return cls(parts.scheme, f"{host}:{port or DEFAULT_PORTS[parts.scheme]}", timeout, dict(headers or {}), ca_file)
 
     @property
     def secure(self) -> bool:
@@ -84,20 +92,6 @@ class AsyncTransport(Protocol):
         """Let go of all connections."""
 
 
-@contextlib.contextmanager
-def _our_errors(address: Address) -> Iterator[None]:
-    where = f"{address.scheme}://{address.host}"
-    try:
-        yield
-    except InferenceServerException as error:
-        status = (error.status() or "").removeprefix("StatusCode.")
-        raise error_from_reply(status, error.message() or "") from error
-    except TimeoutError as error:
-        raise RequestTimeoutError(f"{where} gave no answer within {address.timeout:g} s") from error
-    except OSError as error:  # aiohttp's and gevent's connection errors are OSErrors too
-        raise ServerUnreachableError(f"{where} cannot be reached: {error.strerror or error}") from error
-
-
 def _tensors(module: ModuleType, inputs: Arrays) -> list[Any]:
     tensors = []
     for name, array in inputs.items():
@@ -107,71 +101,122 @@ def _tensors(module: ModuleType, inputs: Arrays) -> list[Any]:
     return tensors
 
 
-def _arrays(result: Any, names: list[str]) -> Arrays:
-    return {name: result.as_numpy(name) for name in names}
+class _Wire:
+    """What the four transports share: the address, and their libraries' errors made ours."""
 
-
-class GrpcTransport:
-    """Triton's gRPC client; one channel serves every thread."""
+    broken: tuple[type[Exception], ...] = ()
+    """The peer hung up."""
+    strange: tuple[type[Exception], ...] = (ValueError,)
+    """The peer answers something that is not Triton's protocol."""
 
     def __init__(self, address: Address) -> None:
-        import tritonclient.grpc as module
+        self._address = address
 
-        self._module, self._address = module, address
+    @contextlib.contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        address = self._address
+        where = f"{address.scheme}://{address.host}"
+        try:
+            yield
+        except InferenceServerException as error:
+            status = (error.status() or "").removeprefix("StatusCode.")
+            message = " ".join((error.message() or "").split())
+            reply = error_from_reply(status, message)
+            if status == "DEADLINE_EXCEEDED":
+                reply = RequestTimeoutError(f"{where} gave no answer within {address.timeout:g} s")
+            elif isinstance(reply, ServerUnreachableError):
+                reply = ServerUnreachableError(f"{where} cannot be reached: {message}")
+            raise reply from error
+        except TimeoutError as error:
+            raise RequestTimeoutError(f"{where} gave no answer within {address.timeout:g} s") from error
+        except self.broken as error:
+            raise ServerUnreachableError(f"{where} hung up before it answered") from error
+        except OSError as error:  # aiohttp's and gevent's connection errors are OSErrors too
+            raise ServerUnreachableError(f"{where} cannot be reached: {error.strerror or error}") from error
+        except self.strange as error:
+            raise ServerError(f"{where} does not answer as Triton does: {error}") from error
+
+
+class _GrpcWire(_Wire):
+    def __init__(self, address: Address, module: ModuleType) -> None:
+        super().__init__(address)
+        self._module = module
         self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
         self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
 
+    @staticmethod
+    def _arrays(result: Any) -> Arrays:
+        return {output.name: result.as_numpy(output.name) for output in result.get_response().outputs}
+
+
+class _HttpWire(_Wire):
+    def __init__(self, address: Address, module: ModuleType) -> None:
+        super().__init__(address)
+        self._module = module
+        self._options = {"headers": dict(address.headers)}
+
+    @staticmethod
+    def _arrays(result: Any) -> Arrays:
+        return {output["name"]: result.as_numpy(output["name"]) for output in result.get_response()["outputs"]}
+
+
+class GrpcTransport(_GrpcWire):
+    """Triton's gRPC client; one channel serves every thread."""
+
+    def __init__(self, address: Address) -> None:
+        import tritonclient.grpc
+
+        super().__init__(address, tritonclient.grpc)
+
     def config(self, model: str) -> Mapping[str, Any]:
         """See Transport."""
-        with _our_errors(self._address):
+        with self._our_errors():
             config: Mapping[str, Any] = self._client.get_model_config(model, as_json=True, **self._options)["config"]
         return config
 
     def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See Transport."""
-        with _our_errors(self._address):
-            result = self._client.infer(model, _tensors(self._module, inputs), **self._options)
-        return _arrays(result, [output.name for output in result.get_response().outputs])
+        with self._our_errors():
+            return self._arrays(self._client.infer(model, _tensors(self._module, inputs), **self._options))
 
     def close(self) -> None:
         """See Transport."""
         self._client.close()
 
 
-class AsyncGrpcTransport:
+class AsyncGrpcTransport(_GrpcWire):
     """Triton's asyncio gRPC client."""
 
     def __init__(self, address: Address) -> None:
-        import tritonclient.grpc.aio as module
+        import tritonclient.grpc.aio
 
-        self._module, self._address = module, address
-        self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
-        self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
+        super().__init__(address, tritonclient.grpc.aio)
 
     async def config(self, model: str) -> Mapping[str, Any]:
         """See AsyncTransport."""
-        with _our_errors(self._address):
+        with self._our_errors():
             config: Mapping[str, Any] = (await self._client.get_model_config(model, as_json=True, **self._options))["config"]
         return config
 
     async def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See AsyncTransport."""
-        with _our_errors(self._address):
-            result = await self._client.infer(model, _tensors(self._module, inputs), **self._options)
-        return _arrays(result, [output.name for output in result.get_response().outputs])
+        with self._our_errors():
+            return self._arrays(await self._client.infer(model, _tensors(self._module, inputs), **self._options))
 
     async def close(self) -> None:
         """See AsyncTransport."""
         await self._client.close()
 
 
-class HttpTransport:
+class HttpTransport(_HttpWire):
     """Triton's HTTP client. It must stay in the thread that made it, so each thread has its own."""
 
     def __init__(self, address: Address) -> None:
-        import tritonclient.http as module
+        import tritonclient.http
+        from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 
-        self._module, self._address = module, address
+        super().__init__(address, tritonclient.http)
+        self.broken, self.strange = (HTTPConnectionClosed,), (HTTPParseError, ValueError)
         self._local = threading.local()
         self._made: list[Any] = []
 
@@ -190,15 +235,14 @@ class HttpTransport:
 
     def config(self, model: str) -> Mapping[str, Any]:
         """See Transport."""
-        with _our_errors(self._address):
-            config: Mapping[str, Any] = self._client.get_model_config(model, headers=dict(self._address.headers))
+        with self._our_errors():
+            config: Mapping[str, Any] = self._client.get_model_config(model, **self._options)
         return config
 
     def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See Transport."""
-        with _our_errors(self._address):
-            result = self._client.infer(model, _tensors(self._module, inputs), headers=dict(self._address.headers))
-        return _arrays(result, [output["name"] for output in result.get_response()["outputs"]])
+        with self._our_errors():
+            return self._arrays(self._client.infer(model, _tensors(self._module, inputs), **self._options))
 
     def close(self) -> None:
         """See Transport."""
@@ -206,14 +250,16 @@ class HttpTransport:
             client.close()
 
 
-class AsyncHttpTransport:
+class AsyncHttpTransport(_HttpWire):
     """Triton's asyncio HTTP client."""
 
     def __init__(self, address: Address) -> None:
-        import tritonclient.http.aio as module
+        import aiohttp
+        import tritonclient.http.aio
 
-        self._module, self._address = module, address
-        self._client = module.InferenceServerClient(
+        super().__init__(address, tritonclient.http.aio)
+        self.broken, self.strange = (aiohttp.ServerDisconnectedError,), (aiohttp.ClientError, ValueError)
+        self._client = self._module.InferenceServerClient(
             address.host,
             ssl=address.secure,
             ssl_context=address.ssl_context() if address.secure else None,
@@ -222,15 +268,14 @@ class AsyncHttpTransport:
 
     async def config(self, model: str) -> Mapping[str, Any]:
         """See AsyncTransport."""
-        with _our_errors(self._address):
-            config: Mapping[str, Any] = await self._client.get_model_config(model, headers=dict(self._address.headers))
+        with self._our_errors():
+            config: Mapping[str, Any] = await self._client.get_model_config(model, **self._options)
         return config
 
     async def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See AsyncTransport."""
-        with _our_errors(self._address):
-            result = await self._client.infer(model, _tensors(self._module, inputs), headers=dict(self._address.headers))
-        return _arrays(result, [output["name"] for output in result.get_response()["outputs"]])
+        with self._our_errors():
+            return self._arrays(await self._client.infer(model, _tensors(self._module, inputs), **self._options))
 
     async def close(self) -> None:
         """See AsyncTransport."""

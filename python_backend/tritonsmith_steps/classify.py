@@ -23,6 +23,10 @@ class ClassifySettings:
     labels: Sequence[str]
     activation: Literal["softmax", "sigmoid", "none"]
 
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation {self.activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+
 
 def softmax(logits: Floats) -> Floats:
     """``exp(x) / sum(exp(x))`` over the last axis, shifted by the maximum so that nothing overflows."""

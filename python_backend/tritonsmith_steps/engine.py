@@ -30,6 +30,8 @@ class OnnxEngine:
     @classmethod
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> OnnxEngine:
         """From a version folder with ``step.json`` and the file that ``parameters["artefact"]`` names."""
+        if "artefact" not in parameters:
+            raise ValueError("the configuration names no artefact; add the parameter, or run: tritonsmith render")
         return cls(session_from_file(folder / parameters["artefact"]), settings_from(folder, EngineSettings), count=count)
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:

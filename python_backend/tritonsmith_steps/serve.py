@@ -59,12 +59,12 @@ def triton_model(step: str) -> type:
             self._step: Callable[[Sequence[Arrays]], list[Result]] = made
 
         def execute(self, requests: list[Any]) -> list[Any]:
-            arrays = [
-                {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
-                for request in requests
-            ]
             try:
-                results = self._step(arrays)
+                arrays = [
+                    {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+                    for request in requests
+                ]
+                return [_response(result) for result in self._step(arrays)]
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
                 pb_utils.Logger.log_error(traceback.format_exc())
@@ -72,7 +72,6 @@ def triton_model(step: str) -> type:
                     f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
                 )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
-            return [_response(result) for result in results]
 
     return TritonPythonModel
 

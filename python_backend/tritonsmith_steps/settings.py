@@ -15,11 +15,16 @@ def settings_from(folder: Path, kind: type[Settings]) -> Settings:
     """Read ``folder/step.json`` as the dataclass ``kind``. Raises ValueError naming the file and the key."""
     file = folder / FILE
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read ({error}); run: tritonsmith render") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: holds no object; run: tritonsmith render")
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if content.keys() != known:
         odd = sorted(content.keys() ^ known)
         raise ValueError(f"{file}: {', '.join(odd)} missing or unknown; run: tritonsmith render")
-    return kind(**content)
+    try:
+        return kind(**content)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; run: tritonsmith render") from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class TokenizeSettings:
     pad: dict[str, int]
     truncation_side: Literal["left", "right"]
 
+    def __post_init__(self) -> None:
+        if self.max_length > max(self.buckets, default=0):
+            raise ValueError(f"max_length {self.max_length} exceeds the last of buckets {list(self.buckets)}")
+
 
 class Tokenize:
     """``TEXT`` (UTF-8 bytes ``[rows, 1]``) to the engine's INT32 inputs ``[rows, length]``.
@@ -38,6 +42,8 @@ class Tokenize:
     """
 
     def __init__(self, tokenizer: Tokenizer, settings: TokenizeSettings, *, padding: Padding, count: Count) -> None:
+        if padding not in get_args(Padding):
+            raise ValueError(f"padding {padding!r} is unknown; use one of {', '.join(get_args(Padding))}")
         tokenizer.no_padding()
         tokenizer.enable_truncation(settings.max_length, direction=settings.truncation_side)
         self._tokenizer, self._settings, self._padding, self._count = tokenizer, settings, padding, count
@@ -46,8 +52,8 @@ class Tokenize:
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> Tokenize:
         """From a version folder with ``step.json`` and ``tokenizer.json``."""
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        padding: Padding = "longest" if parameters.get("padding") == "longest" else "bucket"
-        return cls(tokenizer, settings_from(folder, TokenizeSettings), padding=padding, count=count)
+        settings = settings_from(folder, TokenizeSettings)
+        return cls(tokenizer, settings, padding=parameters.get("padding", "bucket"), count=count)  # type: ignore[arg-type]
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order; a bad text is its own request's error."""
@@ -60,6 +66,8 @@ class Tokenize:
 
     def _texts(self, column: NDArray[Any]) -> list[str] | ValueError:
         try:
+            if not column.size:
+                raise ValueError("no text was given; give at least one")
             return [self._text(item, value) for item, value in enumerate(column.ravel())]
         except ValueError as error:
             return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_every_length_has_a_bucket_at_most_twice_as_long(max_length: int) -> Non
     assert list(buckets) == sorted(set(buckets))
     assert buckets[-1] == max_length
     assert all(bucket >= 16 and bucket.bit_count() == 1 for bucket in buckets[:-1])
-    assert all(right <= 2 * left for left, right in zip(buckets, buckets[1:], strict=False))
+    assert all(right <= 2 * left for left, right in itertools.pairwise(buckets))
     assert buckets[0] == min(16, max_length)
 
 
@@ -67,7 +68,8 @@ def test_a_missing_lock_is_answered_with_the_command_that_makes_it(tmp_path: Pat
     with pytest.raises(SmithError) as caught:
         facts_from_lock(spec)
     assert str(caught.value) == (
-        f"{tmp_path}/moods.lock.toml: no such file: the model has not been read yet; run: tritonsmith build {tmp_path}/moods.toml"
+        f"{tmp_path}/moods.lock.toml: no such file: the model has not been read yet; "
+        f"run: tritonsmith build {tmp_path}/moods.toml"
     )
 
 

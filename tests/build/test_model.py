@@ -78,7 +78,10 @@ def test_a_merged_adapter_gives_what_peft_gives_unmerged(tmp_path: Path, family:
     )
     peft.get_peft_model(classifier, config).save_pretrained(tmp_path / "adapter")
 
-    model, inputs = loaded(tmp_path, source={"path": "model", "adapter": "adapter"}, output={"labels": LABELS}), inputs_for(base)
+    model, inputs = (
+        loaded(tmp_path, source={"path": "model", "adapter": "adapter"}, output={"labels": LABELS}),
+        inputs_for(base),
+    )
     fresh = transformers.AutoModelForSequenceClassification.from_pretrained(base, id2label=names, num_labels=3)
     unmerged = peft.PeftModel.from_pretrained(fresh, tmp_path / "adapter").eval()
     with torch.inference_mode():
@@ -128,7 +131,9 @@ def test_weights_that_lack_a_layer_are_refused_by_its_name(folder: Path) -> None
 def test_weights_of_another_shape_are_refused_in_one_line(folder: Path) -> None:
     weights = folder / "model" / "model.safetensors"
     tensors = load_file(weights)
-    save_file({**tensors, "classifier.weight": torch.zeros(3, 32), "classifier.bias": torch.zeros(3)}, weights, {"format": "pt"})
+    save_file(
+        {**tensors, "classifier.weight": torch.zeros(3, 32), "classifier.bias": torch.zeros(3)}, weights, {"format": "pt"}
+    )
     said = error_of(folder)
     assert said.startswith(f"{folder}/model: cannot be loaded by AutoModelForSequenceClassification: ")
     assert said.endswith("; check that model and adapter belong together and to the task")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="session")
-def int8(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_file(exported: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two-class BERT in INT8."""
     file = tmp_path_factory.mktemp("int8") / "model.onnx"
     quantize(exported("bert-2"), file, "after GELU")
@@ -49,14 +50,12 @@ def run(file: Path | bytes, batch: dict[str, np.ndarray], *outputs: str) -> list
 def test_the_choices_go_from_the_least_left_out_to_the_most() -> None:
     assert list(LEAVE_OUT) == list(EXPECTED)
     left_out = list(LEAVE_OUT.values())
-    assert all(less < more for less, more in zip(left_out, left_out[1:], strict=False))
+    assert all(less < more for less, more in itertools.pairwise(left_out))
 
 
 @pytest.mark.parametrize("leave_out", EXPECTED)
 @pytest.mark.parametrize("name", ["bert-2", "distilbert-5", "roberta-3", "mean"])
-def test_products_are_chosen_by_what_stands_around_them(
-    exported: Callable[[str], Exported], name: str, leave_out: str
-) -> None:
+def test_products_are_chosen_by_what_stands_around_them(exported: Callable[[str], Exported], name: str, leave_out: str) -> None:
     model = onnx.load(exported(name).file)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     products = {node.name: shapes.get(node.input[1]) for node in model.graph.node if node.op_type == "MatMul"}
@@ -78,33 +77,33 @@ def test_the_file_holds_int8_weights_for_the_chosen_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_inputs_and_output_keep_their_types(exported: Callable[[str], Exported], int8: Path) -> None:
-    before, after = (onnx.load(file).graph for file in (exported("bert-2").file, int8))
+def test_inputs_and_output_keep_their_types(exported: Callable[[str], Exported], int8_file: Path) -> None:
+    before, after = (onnx.load(file).graph for file in (exported("bert-2").file, int8_file))
     assert list(after.input) == list(before.input)
     assert list(after.output) == list(before.output)
 
 
-def test_int8_is_not_fp32_and_yet_near_it(exported: Callable[[str], Exported], int8: Path) -> None:
+def test_int8_is_not_fp32_and_yet_near_it(exported: Callable[[str], Exported], int8_file: Path) -> None:
     case = exported("bert-2")
     batch = case.batch(sentences(20, seed=7))
-    (full,), (quantized,) = run(case.file, batch), run(int8, batch)
+    (full,), (quantized,) = run(case.file, batch), run(int8_file, batch)
     difference = np.abs(full - quantized).max()
     assert 1e-3 < difference < 0.5 * np.ptp(full)
 
 
 @pytest.mark.parametrize("length", [None, 32], ids=["longest", "padded"])
 def test_the_int8_answer_to_a_text_does_not_depend_on_its_neighbours(
-    exported: Callable[[str], Exported], int8: Path, length: int | None
+    exported: Callable[[str], Exported], int8_file: Path, length: int | None
 ) -> None:
     case, texts = exported("bert-2"), sentences(8, seed=7)
-    (together,) = run(int8, case.batch(texts, length=length))
-    alone = np.concatenate([run(int8, case.batch([text]))[0] for text in texts])
+    (together,) = run(int8_file, case.batch(texts, length=length))
+    alone = np.concatenate([run(int8_file, case.batch([text]))[0] for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_scales_are_the_range_that_the_calibration_texts_give(exported: Callable[[str], Exported], int8: Path) -> None:
+def test_scales_are_the_range_that_the_calibration_texts_give(exported: Callable[[str], Exported], int8_file: Path) -> None:
     case = exported("bert-2")
-    model, quantized = onnx.load(case.file), onnx.load(int8)
+    model, quantized = onnx.load(case.file), onnx.load(int8_file)
     measured = next(node.input[0] for node in model.graph.node if node.op_type == "MatMul")
     model.graph.output.append(onnx.helper.make_tensor_value_info(measured, TensorProto.FLOAT, None))
     file = model.SerializeToString()

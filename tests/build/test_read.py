@@ -249,7 +249,10 @@ def test_the_spec_overrides_pooling_and_normalizing(facts_of: Callable[..., Mode
     [
         ({"pooling_mode_max_tokens": True}, "pooling_mode_max_tokens"),
         ({"pooling_mode": "lasttoken"}, "pooling_mode_lasttoken"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "pooling_mode_cls_token and pooling_mode_mean_tokens"),
+        (
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            "pooling_mode_cls_token and pooling_mode_mean_tokens",
+        ),
     ],
     ids=["max", "last", "two"],
 )
@@ -279,9 +282,7 @@ def test_a_module_that_cannot_be_served_is_refused(facts_of: Callable[..., Model
 @pytest.mark.parametrize(
     "content", ['{"model_type": "no-such-architecture"}', "{", "{}"], ids=["unknown-architecture", "no-json", "says-nothing"]
 )
-def test_a_configuration_that_does_not_read_is_named(
-    facts_of: Callable[..., ModelFacts], tmp_path: Path, content: str
-) -> None:
+def test_a_configuration_that_does_not_read_is_named(facts_of: Callable[..., ModelFacts], tmp_path: Path, content: str) -> None:
     said = error_of(facts_of, "bert-2", lambda folder: (folder / "config.json").write_text(content))
     assert said.startswith(f"{tmp_path}/moods.toml: source: AutoConfig cannot read {tmp_path}/model: ")
     assert said.endswith("; give a folder that save_pretrained wrote, of an architecture this transformers knows")
@@ -299,6 +300,6 @@ def test_a_tokenizer_without_a_fast_form_is_refused(facts_of: Callable[..., Mode
         transformers.ByT5Tokenizer().save_pretrained(folder)
 
     assert error_of(facts_of, "bert-2", use_bytes) == (
-        f"{tmp_path}/moods.toml: source: the tokenizer has no fast (Rust) form; convert it with transformers to a tokenizer.json"
+        f"{tmp_path}/moods.toml: source: the tokenizer has no fast (Rust) form; "
+        "convert it with transformers to a tokenizer.json"
     )
-

@@ -50,7 +50,9 @@ def test_onnx_gives_the_logits_of_transformers(exported: Callable[[str], Exporte
     inputs = transformers.AutoTokenizer.from_pretrained(case.model)(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected = model(**inputs).logits.numpy()
-    assert np.ptp(expected, axis=0).min() > 0.05  # else the texts' answers would be too alike for the next line to mean anything
+    assert (
+        np.ptp(expected, axis=0).min() > 0.05
+    )  # else the texts' answers would be too alike for the next line to mean anything
     np.testing.assert_allclose(run(case.file, case.batch(texts)), expected, atol=1e-5)
 
 
@@ -63,7 +65,9 @@ def test_onnx_gives_the_vectors_of_sentence_transformers(exported: Callable[[str
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_row_without_a_single_token_leaves_all_others_alone_and_finite(exported: Callable[[str], Exported], name: str) -> None:
+def test_a_row_without_a_single_token_leaves_all_others_alone_and_finite(
+    exported: Callable[[str], Exported], name: str
+) -> None:
     case = exported(name)
     batch = case.batch(sentences(3), length=16)
     alone = run(case.file, batch)
@@ -100,7 +104,7 @@ def test_inputs_are_int32_and_the_output_is_fp32(exported: Callable[[str], Expor
     graph = onnx.load(case.file).graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.input, *graph.output]}
     output = "pooled" if name in ("mean", "cls") else "logits"
-    assert types == {name: onnx.TensorProto.INT32 for name in case.facts.inputs} | {output: onnx.TensorProto.FLOAT}
+    assert types == dict.fromkeys(case.facts.inputs, onnx.TensorProto.INT32) | {output: onnx.TensorProto.FLOAT}
     assert [value.name for value in graph.input] == list(case.facts.inputs)
 
 
@@ -211,7 +215,9 @@ def test_batches_keep_the_order_of_the_texts(exported: Callable[[str], Exported]
     assert rows == tokenizer(texts)["input_ids"]
 
 
-def test_a_text_that_serving_would_refuse_is_refused_in_the_gates_data(exported: Callable[[str], Exported], tmp_path: Path) -> None:
+def test_a_text_that_serving_would_refuse_is_refused_in_the_gates_data(
+    exported: Callable[[str], Exported], tmp_path: Path
+) -> None:
     case = exported("bert-2")
     spec = write_spec(tmp_path, input={"buckets": [16, 32], "max_bytes": 8})
     with pytest.raises(SmithError) as caught:

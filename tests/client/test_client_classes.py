@@ -13,7 +13,7 @@ import torch
 from callers import Caller
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, TextClassificationPipeline
 from tritonsmith import InvalidInputError
-from tritonsmith.codec import decode_classes
+from tritonsmith.codec import ModelInfo, check_options, decode_classes
 
 LABELS = {0: "anger", 1: "freude 😊", 2: "悲しみ"}
 TEXTS = ["good", "bad", "neither good nor bad", "语言", "😊😊"]
@@ -73,8 +73,17 @@ def test_answers_are_plain_python() -> None:
     assert [type(value) for value in entry.values()] == [str, float]
 
 
-@pytest.mark.parametrize("top_k", [0, -1])
-def test_top_k_below_one_is_refused(top_k: int) -> None:
-    output = {"LABEL": np.array([[b"yes"]], dtype=np.object_), "SCORE": np.array([[1.0]], dtype=np.float32)}
-    with pytest.raises(InvalidInputError, match=f"^top_k must be at least 1, or None for all classes, not {top_k}$"):
-        decode_classes([output], True, top_k=top_k)
+INFO = ModelInfo("sentiment", "text-classification", 32)
+
+
+@pytest.mark.parametrize("top_k", [0, -1, "2", 1.5, True])
+def test_a_top_k_that_counts_nothing_is_refused(top_k: object) -> None:
+    with pytest.raises(
+        InvalidInputError, match=f"^top_k cannot be {top_k!r}; give a whole number of at least 1, or None for all$"
+    ):
+        check_options(INFO, {"top_k": top_k})
+
+
+def test_an_option_the_task_does_not_have_is_named_with_those_it_has() -> None:
+    with pytest.raises(InvalidInputError, match="^sentiment takes no option topk; it takes top_k$"):
+        check_options(INFO, {"topk": 1})

@@ -13,7 +13,7 @@ import pytest
 from callers import Caller
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_triton import UNKNOWN, Classes, Refusal, Served, grpc_server, http_server
+from tiny_triton import UNKNOWN, Classes, Refusal, TinyPipeline, grpc_server, http_server
 from tritonsmith import (
     InvalidInputError,
     ModelNotFoundError,
@@ -27,7 +27,7 @@ from wild_text import any_text
 PATIENCE = 10
 """Seconds until a server gives up waiting for its test to end."""
 
-Serve = Callable[[Served], AbstractContextManager[str]]
+Serve = Callable[[TinyPipeline], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="module", params=[grpc_server, http_server], ids=["gRPC", "HTTP"])
@@ -44,27 +44,27 @@ def echo(texts: list[bytes]) -> Classes:
 @settings(deadline=None, max_examples=15)
 @given(texts=st.lists(any_text, min_size=1, max_size=12))
 def test_any_text_arrives_and_returns_as_it_is(caller: Caller, serve: Serve, texts: list[str]) -> None:
-    with serve(Served(echo)) as url:
+    with serve(TinyPipeline(echo)) as url:
         (answer,) = caller("demo", texts, url=url, options={"top_k": 2}, concurrency=3)
     other = {"label": "ander 😊", "score": -1.0}
     assert answer == [[{"label": text, "score": len(text.encode())}, other] for text in texts]
 
 
 def test_one_connection_takes_many_calls(caller: Caller, serve: Serve) -> None:
-    with serve(Served(echo)) as url:
+    with serve(TinyPipeline(echo)) as url:
         answers = caller("demo", "a", ["b"] * 30, "c", url=url)
     assert [[entry["label"] for entry in answer] for answer in answers] == [["a"], ["b"] * 30, ["c"]]
 
 
 def test_headers_go_with_every_request(caller: Caller, serve: Serve) -> None:
-    served = Served(echo, max_batch_size=1)
+    served = TinyPipeline(echo, max_batch_size=1)
     with serve(served) as url:
         caller("demo", ["a", "b"], url=url, headers={"authorization": "Bearer token"})
     assert [headers.get("authorization") for headers in served.headers] == ["Bearer token"] * 3
 
 
 def test_an_unknown_model_is_not_found(caller: Caller, serve: Serve) -> None:
-    with serve(Served(echo)) as url, pytest.raises(ModelNotFoundError) as caught:
+    with serve(TinyPipeline(echo)) as url, pytest.raises(ModelNotFoundError) as caught:
         caller("nope", url=url)
     assert str(caught.value) == UNKNOWN
 
@@ -84,7 +84,7 @@ def test_what_the_server_refuses_is_told_by_its_error(
     def answer(_: list[bytes]) -> Classes:
         raise Refusal(code, status, f"in ensemble 'demo', {message}")
 
-    with serve(Served(answer)) as url, pytest.raises(kind) as caught:
+    with serve(TinyPipeline(answer)) as url, pytest.raises(kind) as caught:
         caller("demo", texts, url=url)
     assert type(caught.value) is kind
     assert str(caught.value) == message
@@ -97,7 +97,7 @@ def test_a_text_the_server_refuses_is_named_by_its_place_in_the_whole_list(calle
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, 400, what)
         return echo(texts)
 
-    with serve(Served(answer, max_batch_size=4)) as url, pytest.raises(InvalidInputError) as caught:
+    with serve(TinyPipeline(answer, max_batch_size=4)) as url, pytest.raises(InvalidInputError) as caught:
         caller("demo", [*"abcdef", "", *"gh"], url=url)
     assert (caught.value.item, caught.value.reason) == (6, "the text is empty; leave it out")
 
@@ -112,11 +112,16 @@ def dead_port() -> Iterator[int]:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port where connections are made and nothing is ever said."""
+    """A port where connections are made and nothing is said, until a client has had all patience and is hung up on."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        yield listening.getsockname()[1]
+        hang_up = threading.Timer(PATIENCE, listening.close)
+        hang_up.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            hang_up.cancel()
 
 
 @pytest.mark.parametrize("scheme", ["grpc", "grpcs", "http", "https"])
@@ -138,7 +143,7 @@ def test_an_answer_that_never_comes_is_given_up_on(caller: Caller, serve: Serve)
         over.wait(PATIENCE)
         return echo(texts)
 
-    with serve(Served(answer)) as url:
+    with serve(TinyPipeline(answer)) as url:
         try:
             with pytest.raises(RequestTimeoutError):
                 caller("demo", "a", url=url, timeout=0.3)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -35,7 +35,7 @@ Classes = list[list[tuple[bytes, float]]]
 
 
 @dataclass
-class Served:
+class TinyPipeline:
     """A text-classification pipeline named ``demo``: ``answer`` gives each text's classes, or raises Refusal."""
 
     answer: Callable[[list[bytes]], Classes]
@@ -62,7 +62,7 @@ class Served:
 
 
 class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: TinyPipeline) -> None:
         self._served = served
 
     def _refused(self, context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
@@ -89,7 +89,7 @@ class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):
         return response
 
 
-def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
+def _handler(served: TinyPipeline) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -110,7 +110,8 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Inference-Header-Content-Length", str(len(head)))
             self.send_header("Content-Length", str(len(head + binary)))
             self.end_headers()
-            self.wfile.write(head + binary)
+            with suppress(ConnectionError):  # a client that gave up has gone
+                self.wfile.write(head + binary)
 
         def do_GET(self) -> None:
             def config(model: str) -> tuple[dict[str, Any], bytes]:
@@ -142,7 +143,7 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def grpc_server(served: Served) -> Iterator[str]:
+def grpc_server(served: TinyPipeline) -> Iterator[str]:
     """The URL of a gRPC server that runs inside the block."""
     server = grpc.server(ThreadPoolExecutor(8))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Grpc(served), server)
@@ -155,7 +156,7 @@ def grpc_server(served: Served) -> Iterator[str]:
 
 
 @contextmanager
-def http_server(served: Served) -> Iterator[str]:
+def http_server(served: TinyPipeline) -> Iterator[str]:
     """The URL of an HTTP server that runs inside the block."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(served)) as server:
         server.daemon_threads = True

@@ -37,6 +37,8 @@ def make(minilm: Path) -> Make:
     def make(padding: Padding = "longest", *, count: Tally | None = None, **changes: Any) -> Tokenize:
         tokenizer = Tokenizer.from_file(str(minilm / "tokenizer.json"))
         counted = count if count is not None else Tally()
+        if "max_length" in changes:
+            changes = {"buckets": [changes["max_length"]], **changes}
         return Tokenize(tokenizer, TokenizeSettings(**SETTINGS | changes), padding=padding, count=counted)
 
     return make

@@ -1,0 +1,166 @@
+"""The rendered repository: word for word, and as Triton will understand it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.render import rendered
+from tritonsmith_build.spec import PipelineSpec
+from workbench import some_facts, write_spec
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+TARGETS = {
+    "ensemble": "moods/config.pbtxt",
+    "tokenize": "moods_tokenize/config.pbtxt",
+    "tokenize.cpu": "moods_tokenize/configs/cpu.pbtxt",
+    "engine.tensorrt": "moods_engine/config.pbtxt",
+    "engine.onnxruntime": "moods_engine/configs/onnxruntime.pbtxt",
+    "engine.cpu": "moods_engine/configs/cpu.pbtxt",
+    "classify": "moods_classify/config.pbtxt",
+}
+EMBEDDING = some_facts(width=48, labels=(), activation="none", inputs=("input_ids", "attention_mask"), normalize=True)
+HEADER = "# Rendered from moods.toml and moods.lock.toml; change those and run: tritonsmith render\n"
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> PipelineSpec:
+    """A small classifier's, with a queue of its own."""
+    return write_spec(tmp_path, engine={"max_batch_size": 4}, serving={"max_queue_delay_us": 500, "timeout_ms": 2000})
+
+
+def configs(spec: PipelineSpec, facts: ModelFacts) -> dict[str, Any]:
+    """Every rendered configuration as Triton's own message."""
+    files = {path: text for path, text in rendered(spec, facts).items() if path.endswith(".pbtxt")}
+    return {path: text_format.Parse(text, model_config_pb2.ModelConfig()) for path, text in files.items()}
+
+
+def shape(tensors: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and dims of tensors by name."""
+    return {tensor.name: (model_config_pb2.DataType.Name(tensor.data_type), tuple(tensor.dims)) for tensor in tensors}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_text_is_word_for_word_as_it_should_be(spec: PipelineSpec, name: str) -> None:
+    assert rendered(spec, some_facts())[TARGETS[name]] == (GOLDEN / f"moods.{name}.pbtxt").read_text(encoding="utf-8")
+
+
+def test_exactly_these_files_are_rendered(spec: PipelineSpec) -> None:
+    steps = [f"moods_{step}/1/{file}" for step in ("tokenize", "engine", "classify") for file in ("model.py", "step.json")]
+    assert sorted(rendered(spec, some_facts())) == sorted([*TARGETS.values(), *steps, "moods/1/.gitkeep"])
+
+
+def test_rendering_depends_on_nothing_but_spec_and_facts(spec: PipelineSpec, tmp_path: Path) -> None:
+    elsewhere = write_spec(tmp_path / "elsewhere", engine={"max_batch_size": 4}, serving=spec.serving.model_dump())
+    assert rendered(elsewhere, some_facts()) == rendered(spec, some_facts())
+
+
+def test_every_file_that_can_hold_one_has_a_header_naming_its_spec(spec: PipelineSpec) -> None:
+    files = rendered(spec, some_facts())
+    assert {path for path, text in files.items() if not text.startswith(HEADER)} == {
+        path for path in files if path.endswith((".json", ".gitkeep"))
+    }
+
+
+@pytest.mark.parametrize("step", ["tokenize", "engine", "classify"])
+def test_the_served_model_is_a_shim_of_its_step(spec: PipelineSpec, step: str) -> None:
+    assert rendered(spec, some_facts())[f"moods_{step}/1/model.py"] == (
+        f'{HEADER}from tritonsmith_steps.serve import triton_model\n\nTritonPythonModel = triton_model("{step}")\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "settings"),
+    [
+        (
+            "tokenize",
+            {
+                "inputs": ["input_ids", "attention_mask", "token_type_ids"],
+                "max_length": 32,
+                "buckets": [16, 32],
+                "max_bytes": 65536,
+                "pad": {"input_ids": 9, "token_type_ids": 0},
+                "truncation_side": "right",
+            },
+        ),
+        ("engine", {"pad": {"input_ids": 9, "attention_mask": 0, "token_type_ids": 0}, "output": "logits"}),
+        ("classify", {"labels": ["SAD", "CALM", "GLAD"], "activation": "softmax"}),
+    ],
+    ids=["tokenize", "engine", "classify"],
+)
+def test_what_a_step_reads_stands_in_its_version_folder(spec: PipelineSpec, step: str, settings: dict[str, Any]) -> None:
+    assert json.loads(rendered(spec, some_facts(pad_id=9))[f"moods_{step}/1/step.json"]) == settings
+
+
+def test_labels_of_any_script_are_written_as_they_are(spec: PipelineSpec) -> None:
+    text = rendered(spec, some_facts(labels=("悲しい", 'so "so"', "größer")))["moods_classify/1/step.json"]
+    assert json.loads(text)["labels"] == ["悲しい", 'so "so"', "größer"]
+    assert "悲しい" in text
+
+
+@pytest.mark.parametrize(
+    ("task", "facts"),
+    [("text-classification", some_facts()), ("feature-extraction", EMBEDDING)],
+    ids=["classifier", "embedding"],
+)
+@pytest.mark.parametrize("target", ["config", "configs/cpu", "configs/onnxruntime"])
+def test_every_tensor_of_the_ensemble_fits_the_step_it_goes_through(
+    tmp_path: Path, task: str, facts: ModelFacts, target: str
+) -> None:
+    made = configs(write_spec(tmp_path, task=task), facts)
+    ensemble = made["moods/config.pbtxt"]
+    flowing = shape(ensemble.input)
+    for step in ensemble.ensemble_scheduling.step:
+        config = made.get(f"{step.model_name}/{target}.pbtxt") or made[f"{step.model_name}/config.pbtxt"]
+        assert list(config.version_policy.specific.versions) == [step.model_version] == [1]
+        assert config.max_batch_size >= ensemble.max_batch_size
+        assert {inner: flowing[outer] for inner, outer in step.input_map.items()} == shape(config.input)
+        assert step.output_map.keys() == shape(config.output).keys()
+        flowing |= {outer: shape(config.output)[inner] for inner, outer in step.output_map.items()}
+    assert {name: flowing[name] for name in shape(ensemble.output)} == shape(ensemble.output)
+
+
+def test_every_step_has_a_queue_of_its_own_and_only_the_engine_waits_for_company(spec: PipelineSpec) -> None:
+    made = {path: config for path, config in configs(spec, some_facts()).items() if path != "moods/config.pbtxt"}
+    delays = {path: config.dynamic_batching.max_queue_delay_microseconds for path, config in made.items()}
+    assert delays == {path: 500 if "_engine/" in path else 0 for path in made}
+    policies = [config.dynamic_batching.default_queue_policy for config in made.values()]
+    assert {(policy.default_timeout_microseconds, policy.max_queue_size) for policy in policies} == {(2_000_000, 256)}
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["on", "off"])
+def test_only_the_ensemble_may_answer_from_the_cache(tmp_path: Path, enabled: bool) -> None:
+    made = configs(write_spec(tmp_path, serving={"cache": enabled}), some_facts())
+    assert made["moods/config.pbtxt"].response_cache.enable is enabled
+    assert not any(config.HasField("response_cache") for path, config in made.items() if path != "moods/config.pbtxt")
+
+
+def test_tensorrt_gets_a_profile_for_every_bucket(tmp_path: Path) -> None:
+    made = configs(write_spec(tmp_path), some_facts(buckets=(8, 16, 32)))
+    assert list(made["moods_engine/config.pbtxt"].instance_group[0].profile) == ["0", "1", "2"]
+
+
+def test_rows_are_ragged_on_the_cpu_alone(spec: PipelineSpec) -> None:
+    made = configs(spec, some_facts())
+    ragged = {path for path, config in made.items() if any(tensor.allow_ragged_batch for tensor in config.input)}
+    assert ragged == {"moods_engine/configs/cpu.pbtxt"}
+
+
+@pytest.mark.parametrize(
+    ("target", "warmed"),
+    [
+        ("configs/cpu", [(1, 16), (1, 32)]),
+        ("config", [(1, 16), (4, 16), (1, 32), (4, 32)]),
+        ("configs/onnxruntime", [(1, 16), (4, 16), (1, 32), (4, 32)]),
+    ],
+    ids=["cpu", "tensorrt", "onnxruntime"],
+)
+def test_an_engine_is_warmed_in_the_shapes_it_will_see(spec: PipelineSpec, target: str, warmed: list[tuple[int, int]]) -> None:
+    config = configs(spec, some_facts())[f"moods_engine/{target}.pbtxt"]
+    assert [(warmup.batch_size, warmup.inputs["input_ids"].dims[0]) for warmup in config.model_warmup] == warmed
+    assert all(warmup.inputs.keys() == shape(config.input).keys() for warmup in config.model_warmup)

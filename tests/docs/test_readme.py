@@ -1,0 +1,103 @@
+"""The README's fences do what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from served import ROOT, Served
+from tritonsmith import Client
+from tritonsmith_build.demo import SENTENCES
+from tritonsmith_build.pipelines import specs_named
+from tritonsmith_build.spec import PipelineSpec, spec_from_file
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPEC = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
+
+
+def fences(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("fence", fences("toml"), ids=["folder", "hub"])
+def test_a_toml_fence_is_a_spec(fence: str, tmp_path: Path) -> None:
+    file = tmp_path / "reviews.toml"
+    file.write_text(fence)
+    assert spec_from_file(file).task == "text-classification"
+    assert len(fence.strip().splitlines()) == 6
+
+
+def test_the_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {line.split()[1] for fence in fences("sh") for line in fence.splitlines() if line.startswith("make ")} <= targets
+
+
+def test_every_command_of_the_table_exists() -> None:
+    commands = set(re.findall(r"^\| `tritonsmith (\w+)", README, flags=re.MULTILINE))
+    done = subprocess.run([sys.executable, "-m", "tritonsmith_build", "--help"], capture_output=True, text=True, check=True)
+    assert commands == {"build", "serve", "infer", "finetune", "render", "doctor"}
+    assert all(command in done.stdout for command in commands)
+
+
+def test_the_run_shown_asks_what_the_demo_asks() -> None:
+    shown = fences("text")[0]
+    for sentence in SENTENCES:
+        assert len(re.findall(rf"^{re.escape(sentence)} +(POSITIVE|NEGATIVE) +0\.\d{{4}} +\d+\.\d$", shown, re.MULTILINE)) == 2
+
+
+def test_the_answers_shown_are_the_servers(int8: Served) -> None:
+    shown = dict(re.findall(r"^(.*?) +((?:POSITIVE|NEGATIVE) +0\.\d{4}) +\d+\.\d$", fences("text")[0], flags=re.MULTILINE))
+    with Client(int8.grpc) as client:
+        answers = client.pipeline("sentiment")(list(SENTENCES))
+    for sentence, answer in zip(SENTENCES, answers, strict=True):
+        label, score = shown[sentence].split()
+        assert label == answer["label"]
+        # Another processor rounds otherwise, and INT8 carries that on.
+        assert float(score) == pytest.approx(answer["score"], abs=0.05)
+
+
+def test_the_python_fence_prints_what_is_shown(int8: Served) -> None:
+    (fence,) = fences("python")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(fence.replace("grpc://localhost:8001", int8.grpc), {})
+    classes, shape = printed.getvalue().splitlines()
+    shown = fences("text")[1].splitlines()
+    assert shape == shown[1]
+    assert re.findall(r"'(\w+)'", classes) == re.findall(r"'(\w+)'", shown[0])
+
+
+def test_the_curl_fence_is_answered(int8: Served) -> None:
+    (fence,) = [fence for fence in fences("sh") if fence.startswith("curl")]
+    done = subprocess.run(
+        shlex.split(fence.replace("localhost:8000", int8.http.removeprefix("http://"))),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outputs = {output["name"]: output["data"] for output in json.loads(done.stdout)["outputs"]}
+    assert outputs["LABEL"] == ["POSITIVE", "NEGATIVE"]
+
+
+def keys(spec: type[PipelineSpec]) -> set[str]:
+    """Every key of a kind of spec, with its table's name."""
+    found = {"task"}
+    for table, field in spec.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        found |= {f"{table}.{key}" for key in inner} if inner else set()
+    return found
+
+
+def test_the_reference_names_every_key_and_no_other() -> None:
+    specs = specs_named([], ROOT / "pipelines")
+    written = set(
+        re.findall(r"`([a-z_]+(?:\.[a-z0-9_]+)?)`", "\n".join(re.findall(r"^\| (`.*?) \|", SPEC, flags=re.MULTILINE)))
+    )
+    assert {key.partition(" ")[0] for key in written} - {"key"} == set().union(*(keys(type(spec)) for spec in specs))
