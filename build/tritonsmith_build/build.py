@@ -159,10 +159,10 @@ class _Build:
         def make(folder: Path) -> None:
             from tritonsmith_build.stages.precision import int8_from_onnx
 
-            data = batches(self.tokenizer, self.settings, texts, rows=1)
+            data = list(batches(self.tokenizer, self.settings, texts, rows=1))
             int8_from_onnx(exported, folder / "model.onnx", data, leave_out=leave_out)
 
-        own = code("stages/precision.py", "batches.py")
+        own = code("stages/precision.py", "stages/smooth.py", "batches.py")
         key = digest(own, self._export_key, versions("onnxruntime", "onnx"), texts, leave_out)
         return self._stage("int8", key, make, _megabytes("model.onnx")) / "model.onnx", key
 

@@ -182,7 +182,7 @@ def finetune(
     )
     shown = error_console if as_json else console
     data = Data(train, dev, about)
-    result = finetune_for(spec, data, output=output, settings=settings, command=_command(data), console=shown)
+    result = finetune_for(spec, data, output=output, settings=settings, command=_command(data, output), console=shown)
     if as_json:
         _print_json(asdict(result))
         return
@@ -215,9 +215,10 @@ def doctor(as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _command(data: Any) -> str:
+def _command(data: Any, output: Path | None) -> str:
     """The command as it was typed, data files by their names alone: the card goes where those paths mean nothing."""
-    names = {str(file): file.name for file in (data.train, data.dev)}
+    output = {str(output): "FOLDER"} if output else {}
+    names = {str(file): file.name for file in (data.train, data.dev)} | output
     about = {data.about: "…"} if data.about else {}
     return shlex.join(["tritonsmith", *((names | about).get(word, word) for word in sys.argv[1:])])
 

@@ -303,3 +303,13 @@ def test_a_tokenizer_without_a_fast_form_is_refused(facts_of: Callable[..., Mode
         f"{tmp_path}/moods.toml: source: the tokenizer has no fast (Rust) form; "
         "convert it with transformers to a tokenizer.json"
     )
+
+
+@pytest.mark.xfail(strict=True, raises=json.JSONDecodeError, reason="_json does not say which file is damaged")
+@pytest.mark.parametrize("name", ["modules.json", "sentence_bert_config.json", "1_Pooling/config.json"])
+def test_a_damaged_file_of_sentence_transformers_is_named(facts_of: Callable[..., ModelFacts], name: str) -> None:
+    def damage(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{")
+
+    assert name in error_of(facts_of, "mean", damage)

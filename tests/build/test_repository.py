@@ -104,3 +104,11 @@ def test_a_manifest_that_does_not_read_counts_as_none(tmp_path: Path, content: s
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
     assert read_manifest(tmp_path) == expected
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeDecodeError, reason="what stands there is read as UTF-8 to compare it")
+def test_a_damaged_text_file_is_stale_and_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff")
+    assert stale(tmp_path, {"a.txt": "new"}) == ["a.txt"]
+    assert write_text(tmp_path / "a.txt", "new")
+    assert files_in(tmp_path) == {"a.txt": "new"}

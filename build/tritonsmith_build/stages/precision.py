@@ -1,10 +1,10 @@
-"""The engine's precision on the ``cpu`` target: FP32 as exported, or INT8 by static Q/DQ calibrated on real text."""
+"""INT8 for the ``cpu`` target: static Q/DQ calibrated on real text, sensitive MatMuls left out."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -12,31 +12,35 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from tritonsmith_steps.arrays import Arrays
 
 from tritonsmith_build.quiet import quiet
+from tritonsmith_build.stages.smooth import smoothed, weighted_matmuls
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, data: Iterable[Arrays]) -> None:
+    def __init__(self, data: Sequence[Arrays]) -> None:
         self._data: Iterator[Arrays] = iter(data)
 
     def get_next(self) -> Arrays | None:
         return next(self._data, None)
 
 
-def int8_from_onnx(source: Path, target: Path, calibration: Iterable[Arrays], *, leave_out: str) -> None:
+def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *, leave_out: str) -> None:
     """Write ``source`` with its weight MatMuls in INT8 except those that ``LEAVE_OUT[leave_out]`` names by structure.
 
-    Scales are fixed from ``calibration``: a text's answer must not depend on the texts that share its batch, as it
-    would with scales taken from each batch (ONNX Runtime's dynamic quantization).
+    Activations are smoothed first. Scales are fixed from ``calibration``: a text's answer must not depend on the texts
+    that share its batch, as it would with scales taken from each batch (ONNX Runtime's dynamic quantization).
     """
+    model = onnx.load(source)
+    nodes = matmuls_to_quantize(model, LEAVE_OUT[leave_out])
     with quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        made = Path(scratch) / target.name
+        smooth, made = Path(scratch) / "smooth.onnx", Path(scratch) / target.name
+        onnx.save(smoothed(model, calibration), smooth)
         quantize_static(
-            source,
+            smooth,
             made,
             _Reader(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=matmuls_to_quantize(onnx.load(source), LEAVE_OUT[leave_out]),
+            nodes_to_quantize=nodes,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -54,7 +58,7 @@ LEAVE_OUT: dict[str, frozenset[str]] = {
 """What stays FP32, from the least to the most; a build takes the first that passes the gate.
 
 GELU's long one-sided tail needs a scale under which all else drowns: the MatMuls after it alone cost MiniLM more cosine
-than all others together. Those before it read a LayerNorm's outlier channels, and come second.
+than all others together, smoothed or not. Those before it read a LayerNorm's outlier channels, and come second.
 """
 
 
@@ -63,7 +67,6 @@ def matmuls_to_quantize(model: onnx.ModelProto, leave_out: frozenset[str]) -> li
 
     Products of two activations (attention scores) gain nothing from Q/DQ on a CPU and are never among them.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
     producer = {output: node for node in model.graph.node for output in node.output}
     before = {_product_behind(node.input[0], producer) for node in model.graph.node if node.op_type == "Gelu"}
 
@@ -72,8 +75,7 @@ def matmuls_to_quantize(model: onnx.ModelProto, leave_out: frozenset[str]) -> li
         found = {AFTER_GELU: reads is not None and reads.op_type == "Gelu", BEFORE_GELU: node.name in before}
         return {place for place, holds in found.items() if holds}
 
-    weighted = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants]
-    return [node.name for node in weighted if not places(node) & leave_out]
+    return [node.name for node in weighted_matmuls(model) if not places(node) & leave_out]
 
 
 def _product_behind(tensor: str, producer: dict[str, onnx.NodeProto]) -> str | None:
