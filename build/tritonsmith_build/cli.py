@@ -217,8 +217,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _command(data: Any, output: Path | None) -> str:
     """The command as it was typed, data files by their names alone: the card goes where those paths mean nothing."""
-    output = {str(output): "FOLDER"} if output else {}
-    names = {str(file): file.name for file in (data.train, data.dev)} | output
+    names = {str(file): file.name for file in (data.train, data.dev)} | ({str(output): "FOLDER"} if output else {})
     about = {data.about: "…"} if data.about else {}
     return shlex.join(["tritonsmith", *((names | about).get(word, word) for word in sys.argv[1:])])
 
