@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do "$$p" -c '$(FITS)' 
 .PHONY: run serve test test-full lint
 
 run: .venv/run.stamp
+	$(BIN)/python -m tritonsmith_build render
 	$(BIN)/python -m tritonsmith_build demo sentiment
 
 serve: .venv/run.stamp
