@@ -15,12 +15,14 @@ from tritonsmith_build.batches import batches, run_all
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.facts import ModelFacts, lock_text
+from tritonsmith_build.hashing import sha256
+from tritonsmith_build.leave_out import LEAVE_OUT
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import CPU_ARTEFACT, VERSION, Names, rendered
-from tritonsmith_build.source import locate, sha256
+from tritonsmith_build.source import locate
 from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
-from tritonsmith_build.stages.gate import check
+from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.tasks import TASKS
 
@@ -74,6 +76,7 @@ class _Build:
         self.tokenizer = read / "tokenizer.json"
         self.settings = tokenize_settings(self.spec, self.facts)
         self.gate_texts = self._examples(self.spec.gate.data, "gate.txt")
+        self._gate_file = self.spec.beside(self.spec.gate.data or Path("gate.txt"))
         exported = self._export()
         verified = self._verify(exported)
         engine, gated = self._proved(exported)
@@ -142,13 +145,11 @@ class _Build:
         """The engine at the spec's precision and what it proved; INT8 leaves out as little as the gate allows."""
         if self.spec.engine.precision == "fp32":
             return exported, self._gate(exported, exported, self._export_key)
-        from tritonsmith_build.stages.precision import LEAVE_OUT
-
         for leave_out in LEAVE_OUT:
             engine, key = self._int8(exported, leave_out)
             try:
                 return engine, {"left_fp32": leave_out, **self._gate(exported, engine, key)}
-            except SmithError as error:
+            except GateError as error:
                 failed = error
                 self.progress.say(f"{self.spec.name}: INT8 with the MatMuls {leave_out} in FP32: {failed.what}")
         raise failed
@@ -162,13 +163,13 @@ class _Build:
             data = list(batches(self.tokenizer, self.settings, texts, rows=1))
             int8_from_onnx(exported, folder / "model.onnx", data, leave_out=leave_out)
 
-        own = code("stages/precision.py", "stages/smooth.py", "batches.py")
+        own = code("leave_out.py", "stages/precision.py", "stages/smooth.py", "batches.py")
         key = digest(own, self._export_key, versions("onnxruntime", "onnx"), texts, leave_out)
         return self._stage("int8", key, make, _megabytes("model.onnx")) / "model.onnx", key
 
     def _gate(self, exported: Path, engine: Path, engine_key: str) -> dict[str, Any]:
         examples, gate = self.gate_texts, self.spec.gate
-        labels = examples.label_ids(self.facts.labels, where=gate.data) if self.facts.labels and examples.labels else []
+        labels = examples.label_ids(self.facts.labels, where=self._gate_file) if self.facts.labels and examples.labels else []
 
         def make(folder: Path) -> None:
             from tritonsmith_steps.engine import session_from_file
@@ -218,14 +219,21 @@ class _Build:
                 "adapter": self.facts.adapter,
                 "targets": {**(repo.read_manifest(folder) or {}).get("targets", {}), "cpu": target},
             }
-            changed = repo.write_all_text(repository, rendered(spec, self.facts))
+            manifest_text = json.dumps(manifest, indent=2) + "\n"
+            texts = {**rendered(spec, self.facts), f"{names.engine}/{VERSION}/{repo.MANIFEST}": manifest_text}
+            changed = repo.stale(repository, texts)
+            new: dict[Path, Path | str] = {repository / path: texts[path] for path in changed}
             if repo.read_manifest(folder) != manifest or not _stand(repository, target["files"]):
-                repo.copy_files({repository / path: file for path, file in files.items()})
-                repo.write_text(folder / repo.MANIFEST, json.dumps(manifest, indent=2) + "\n")
-                changed += [*files, f"{names.engine}/{VERSION}/{repo.MANIFEST}"]
-            repo.write_text(spec.lock_file, lock_text(spec, self.facts))
+                new |= {repository / path: file for path, file in files.items()}
+                changed += files
+            repo.place_files({**new, **self._lock()})
             stage.note = f"{len(changed)} files written to {repository}" if changed else f"unchanged in {repository}"
         return Built(spec.name, manifest, tuple(changed))
+
+    def _lock(self) -> dict[Path, str]:
+        """The lock file, where it says something else."""
+        file, text = self.spec.lock_file, lock_text(self.spec, self.facts)
+        return {file.parent / name: text for name in repo.stale(file.parent, {file.name: text})}
 
     def _examples(self, data: Path | None, default: str) -> Examples:
         if data is not None:

@@ -15,7 +15,7 @@ from tritonsmith import TritonsmithError
 from tritonsmith.client import DEFAULT_URL
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.extras import extra_of, install_command
+from tritonsmith_build.extras import extra_of, install_command, need
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +46,7 @@ def build(
 
     Example: `tritonsmith build sentiment embeddings --precision int8`
     """
+    need("build")
     from tritonsmith_build.build import build_pipeline
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.progress import Progress
@@ -75,7 +76,7 @@ def render(
     from tritonsmith_build.facts import facts_from_lock
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.render import rendered
-    from tritonsmith_build.repository import stale, write_all_text
+    from tritonsmith_build.repository import place_files, stale
 
     files = {
         path: text for spec in specs_named(pipelines or []) for path, text in rendered(spec, facts_from_lock(spec)).items()
@@ -84,7 +85,7 @@ def render(
     if check and changed:
         raise SmithError(f"stale: {', '.join(changed)}", where=repository, fix="run: tritonsmith render")
     if not check:
-        write_all_text(repository, files)
+        place_files({repository / path: files[path] for path in changed})
     console.print(
         f"{len(files)} files in {repository}, {len(changed)} written" if not check else f"{len(files)} files are as rendered"
     )
@@ -106,6 +107,7 @@ def serve(
 
     Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0`
     """
+    need("server")
     from tritonsmith_build.server.preflight import Ports
     from tritonsmith_build.server.serve import serve as run
 
@@ -165,6 +167,7 @@ def finetune(
 
     Example: `tritonsmith finetune sentiment --train train.tsv --dev dev.tsv`
     """
+    need("build")
     from dataclasses import asdict
 
     from tritonsmith_build.finetune import FinetuneSettings

@@ -13,6 +13,7 @@ from tritonsmith_build.errors import SmithError
 
 TEXT_COLUMNS = ("text", "sentence")
 LABEL_COLUMNS = ("label",)
+_LONGEST_FIELD = 2**27
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 
 
@@ -44,7 +45,7 @@ def examples_from_file(path: Path) -> Examples:
     one named ``label``. Raises SmithError naming the file and the row that cannot be used.
     """
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise SmithError("no such file", where=path, fix="correct the path, it is taken from the spec's folder") from None
     except UnicodeDecodeError as error:
@@ -63,6 +64,7 @@ def examples_from_file(path: Path) -> Examples:
 def _from_table(content: str, path: Path) -> Examples:
     # A tab-separated file has no quoting: a sentence may well begin with a quotation mark.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
+    csv.field_size_limit(_LONGEST_FIELD)
     lines = io.StringIO(content, newline="")
     reader = csv.DictReader(lines, delimiter=DELIMITERS[path.suffix], quoting=quoting)
     header = reader.fieldnames or []
@@ -71,9 +73,9 @@ def _from_table(content: str, path: Path) -> Examples:
     if text is None:
         raise SmithError(f"its header {list(header)} has no column 'text' or 'sentence'", where=path, fix="add a header")
     texts, labels = [], []
-    for number, row in enumerate(reader, start=2):
+    for row in reader:
         if not (row[text] or "").strip() or (label and not row[label]):
-            raise SmithError("an empty field", where=f"{path}:{number}", fix="fill it in or delete the row")
+            raise SmithError("an empty field", where=f"{path}:{reader.line_num}", fix="fill it in or delete the row")
         texts.append(row[text])
         labels += [row[label]] if label else []
     return Examples(tuple(texts), tuple(labels))

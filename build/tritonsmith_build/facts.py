@@ -57,6 +57,6 @@ def facts_from_lock(spec: PipelineSpec) -> ModelFacts:
         return ModelFacts.model_validate(tomllib.loads(spec.lock_file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise SmithError("no such file: the model has not been read yet", where=spec.lock_file, fix=fix) from None
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         first = str(error).splitlines()[0]
         raise SmithError(f"does not read as a lock file ({first})", where=spec.lock_file, fix=fix) from None

@@ -28,6 +28,7 @@ from transformers.trainer_utils import EvalPrediction
 
 from tritonsmith_build.examples import Examples
 from tritonsmith_build.quiet import quiet
+from tritonsmith_build.stages.read import positions_of
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,10 @@ def _finetune(
     )
     model = get_peft_model(model, lora)
 
+    max_length = min(settings.max_length, positions_of(model, model.config))
+
     def encoded(examples: Examples) -> _Encoded:
-        return _Encoded(tokenizer, examples, labels, settings.max_length)
+        return _Encoded(tokenizer, examples, labels, max_length)
 
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.finetune import FinetuneResult, FinetuneSettings, finetune
-from tritonsmith_build.repository import copy_files
+from tritonsmith_build.repository import place_files
 from tritonsmith_build.source import ModelSource, locate
 from tritonsmith_build.spec import PipelineSpec, TextClassification
 
@@ -59,7 +59,7 @@ def finetune_for(
             result = finetune(base.folder, train, held_out, spec.output.labels, made, settings=settings, callbacks=[callback])
         card = _card(spec, base, data, len(train.texts), settings, result, command)
         (made / "README.md").write_text(card, encoding="utf-8")
-        copy_files({target / file.name: file for file in made.iterdir()})
+        place_files({target / file.name: file for file in made.iterdir()})
     return result
 
 

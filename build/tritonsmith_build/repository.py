@@ -14,14 +14,28 @@ from typing import Any
 MANIFEST = "manifest.json"
 
 
-def write_text(file: Path, text: str) -> bool:
-    """Write ``text`` beside ``file``, then rename it into place; False where it stood there already."""
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
-        return False
-    with _beside(file) as scratch:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(file)
-    return True
+def place_files(files: Mapping[Path, Path | str]) -> None:
+    """Write every file, a text or a copy of another file, beside its place; when all are whole, rename them into place."""
+    with contextlib.ExitStack() as stack:
+        scratches = {target: stack.enter_context(_beside(target)) for target in files}
+        for target, scratch in scratches.items():
+            content = files[target]
+            if isinstance(content, str):
+                scratch.write_text(content, encoding="utf-8")
+            else:
+                shutil.copyfile(content, scratch)
+        for target, scratch in scratches.items():
+            scratch.replace(target)
+
+
+def stale(repository: Path, files: Mapping[str, str]) -> list[str]:
+    """The paths whose text in the repository is missing or other than rendered."""
+
+    def differs(path: str, text: str) -> bool:
+        file = repository / path
+        return not file.is_file() or file.read_bytes() != text.encode()
+
+    return [path for path, text in files.items() if differs(path, text)]
 
 
 @contextlib.contextmanager
@@ -36,31 +50,6 @@ def _beside(file: Path) -> Iterator[Path]:
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def write_all_text(repository: Path, files: Mapping[str, str]) -> list[str]:
-    """Write rendered files; the paths of those that changed."""
-    return [path for path, text in files.items() if write_text(repository / path, text)]
-
-
-def stale(repository: Path, files: Mapping[str, str]) -> list[str]:
-    """The paths whose text in the repository is missing or other than rendered."""
-
-    def differs(path: str, text: str) -> bool:
-        file = repository / path
-        return not file.is_file() or file.read_text(encoding="utf-8") != text
-
-    return [path for path, text in files.items() if differs(path, text)]
-
-
-def copy_files(files: Mapping[Path, Path]) -> None:
-    """Copy every source (value) beside its target (key), and when all are whole, rename them into place."""
-    with contextlib.ExitStack() as stack:
-        scratches = {target: stack.enter_context(_beside(target)) for target in files}
-        for target, scratch in scratches.items():
-            shutil.copyfile(files[target], scratch)
-        for target, scratch in scratches.items():
-            scratch.replace(target)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.hashing import sha256
 from tritonsmith_build.spec import PipelineSpec
 
 MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.model", "*/config.json")
@@ -44,7 +44,7 @@ def locate(spec: PipelineSpec) -> ModelSource:
     files = _hashes(folder, where=f"{spec.file}: source")
     _check_weights(spec, folder, files)
     adapter = spec.beside(source.adapter) if source.adapter else None
-    adapter_files = _hashes(adapter, where=f"{spec.file}: source.adapter") if adapter else {}
+    adapter_files = _hashes(adapter, where=f"{spec.file}: source.adapter") if adapter and adapter.is_dir() else {}
     if adapter and "adapter_model.safetensors" not in adapter_files:
         fix = f"run: tritonsmith finetune {spec.name} --train FILE --dev FILE"
         raise SmithError(f"{adapter} holds no adapter_model.safetensors", where=f"{spec.file}: source.adapter", fix=fix)
@@ -87,12 +87,6 @@ def _hashes(folder: Path, *, where: str) -> dict[str, str]:
         raise SmithError(f"no such folder: {folder}", where=where, fix="correct the path, it is taken from the spec's folder")
     found = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
     return {path.relative_to(folder).as_posix(): sha256(path) for path in found}
-
-
-def sha256(path: Path) -> str:
-    """A file's SHA-256 in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_weights(spec: PipelineSpec, folder: Path, files: dict[str, str]) -> None:

@@ -7,29 +7,32 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tritonsmith_build.errors import SmithError
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Pooling = Literal["mean", "cls"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(strict=True, gt=0)]
+Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Table(BaseModel):
     """A TOML table: unknown keys are refused, values cannot change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Source(Table):
     """Where the model comes from: exactly one of ``package``, ``hub`` and ``path``."""
 
-    package: str | None = None
+    package: Text | None = None
     folder: str = "."
-    hub: str | None = None
-    revision: str | None = None
+    hub: Text | None = None
+    revision: Text | None = None
     path: Path | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="of the weights file; checked when given")
     adapter: Path | None = None
@@ -47,9 +50,9 @@ class Source(Table):
 class Input(Table):
     """What a caller may send. What is left out is read from the model."""
 
-    max_length: PositiveInt | None = None
-    buckets: tuple[PositiveInt, ...] | None = None
-    max_bytes: PositiveInt = 65536
+    max_length: Count | None = None
+    buckets: tuple[Count, ...] | None = None
+    max_bytes: Count = 65536
 
     @model_validator(mode="after")
     def _buckets_rise_to_max_length(self) -> Self:
@@ -66,16 +69,16 @@ class Engine(Table):
     """How the model runs."""
 
     precision: Precision = "fp32"
-    max_batch_size: PositiveInt = 32
+    max_batch_size: Count = 32
 
 
 class Serving(Table):
     """How requests wait: the queue's length and patience, and whether repeated inputs are answered from the cache."""
 
-    max_queue_delay_us: int = Field(default=0, ge=0)
-    max_queue_size: PositiveInt = 256
-    timeout_ms: PositiveInt = 10_000
-    cache: bool = True
+    max_queue_delay_us: int = Field(default=0, strict=True, ge=0)
+    max_queue_size: Count = 256
+    timeout_ms: Count = 10_000
+    cache: Flag = True
 
 
 class Calibration(Table):
@@ -103,14 +106,20 @@ class EmbedGate(Table):
 class ClassifyOutput(Table):
     """The names of the classes, where the model's own are not wanted."""
 
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Text, ...] | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError("two labels are the same; give each class a name of its own")
+        return self
 
 
 class EmbedOutput(Table):
     """How token vectors become one, where the model's own way is not wanted."""
 
     pooling: Pooling | None = None
-    normalize: bool | None = None
+    normalize: Flag | None = None
 
 
 class _Spec(Table):
@@ -185,7 +194,9 @@ def _nearby(file: Path) -> str:
 
 def _explain(problem: dict[str, Any], content: dict[str, Any]) -> str:  # noqa: PLR0911 (a row a kind of error)
     """One line of what pydantic found: the key as the file writes it, what is wrong, what to write instead."""
-    path = [str(part) for part in problem["loc"] if part not in _SPECS]
+    path = [str(part) for part in problem["loc"]]
+    if path and path[0] == content.get("task"):  # which kind of spec it was read as, no key of the file
+        path = path[1:]
     key = ".".join(path)
     match problem["type"]:
         case "extra_forbidden":

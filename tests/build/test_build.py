@@ -188,9 +188,6 @@ HEAVY = ("torch", "transformers", "peft", "onnx", "onnxscript", "onnxruntime.qua
         ("int8", ("torch", "peft", "onnxscript")),
         pytest.param(
             *("int8", HEAVY),
-            marks=pytest.mark.xfail(
-                strict=True, reason="LEAVE_OUT stands in stages/precision.py, which imports onnx and transformers"
-            ),
         ),
     ],
     ids=["fp32", "int8", "int8-nothing-at-all"],
@@ -319,9 +316,6 @@ def test_int8_that_never_passes_is_refused_with_its_last_figure(place: Workplace
     assert list(figures) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="every SmithError of an INT8 build, not only the gate's, is taken for a want of accuracy"
-)
 def test_a_label_nobody_knows_is_no_reason_to_try_another_int8(place: Workplace) -> None:
     (place.root / "gate.tsv").write_text("text\tlabel\ngood film\tSPLENDID\n")
     place.respecify(gate={"data": "gate.tsv"})
@@ -386,7 +380,6 @@ def test_ctrl_c_while_publishing_leaves_repository_and_lock_as_they_were(
     assert place.scratch() == []
 
 
-@pytest.mark.xfail(strict=True, reason="text is published before the artefacts: stopped between, they do not belong together")
 def test_ctrl_c_while_publishing_leaves_text_and_engine_that_belong_together(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

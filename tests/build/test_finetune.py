@@ -239,9 +239,6 @@ def test_data_with_a_label_that_is_none_of_the_specs_is_refused(
     assert said.startswith(f"{tmp_path}/{part}.tsv: label 'GREAT' is none of the model's ['BAD', 'GOOD']; ")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="texts are cut to 128 tokens or input.max_length, not to the positions"
-)
 def test_texts_longer_than_the_model_has_positions_are_cut_to_them(sample: Callable[[str], Path], tmp_path: Path) -> None:
     spec, data = prepared(tmp_path, sample("mean"))
     write_rows(data.train, [(" ".join(["good"] * 100), "GOOD"), (" ".join(["bad"] * 100), "BAD")])

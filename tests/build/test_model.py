@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny_models import save_encoder, sentences
+from tiny_models import edit_json, save_encoder, sentences
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.source import locate
 from tritonsmith_build.stages.model import model_from_source
@@ -60,6 +60,7 @@ def test_logits_are_those_of_transformers(sample: Callable[[str], Path], tmp_pat
 def test_half_precision_weights_are_loaded_as_fp32(folder: Path) -> None:
     weights = folder / "model" / "model.safetensors"
     save_file({name: tensor.half() for name, tensor in load_file(weights).items()}, weights, {"format": "pt"})
+    edit_json(folder / "model" / "config.json", dtype="float16")
     assert {parameter.dtype for parameter in loaded(folder).parameters()} == {torch.float32}
 
 

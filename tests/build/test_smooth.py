@@ -52,7 +52,6 @@ def test_the_smoothed_graph_computes_the_same(exported: Callable[[str], Exported
     onnx.checker.check_model(after)
 
 
-@pytest.mark.xfail(strict=True, reason="a shared weight is multiplied by the factors of every MatMul that reads it")
 def test_a_weight_that_serves_many_layers_is_smoothed_for_all_of_them(tmp_path: Path) -> None:
     """ALBERT runs one layer again and again."""
     config = transformers.AlbertConfig(

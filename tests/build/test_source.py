@@ -143,7 +143,7 @@ def test_weights_other_than_the_pinned_are_refused_with_both_hashes(folder: Path
     "there",
     [
         "an empty folder",
-        pytest.param("nothing", marks=pytest.mark.xfail(strict=True, reason="a missing folder is called a mistyped path")),
+        "nothing",
     ],
 )
 def test_an_adapter_not_made_yet_is_answered_with_the_command_that_makes_it(folder: Path, there: str) -> None:

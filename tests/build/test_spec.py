@@ -292,19 +292,15 @@ def test_two_specs_of_one_name_are_refused(tmp_path: Path) -> None:
     [
         pytest.param(
             *("text-classification = 1\n" + MINIMAL, "text-classification"),
-            marks=pytest.mark.xfail(strict=True, raises=IndexError, reason="_explain drops a key that is named like a task"),
         ),
         pytest.param(
             *('task = "text-classification"\n[source]\npackage = ""\n', "source"),
-            marks=pytest.mark.xfail(strict=True, reason="an empty name counts as given; locate then trips over its assert"),
         ),
         pytest.param(
             *(MINIMAL + '[output]\nlabels = ["A", "A"]\n', "output"),
-            marks=pytest.mark.xfail(strict=True, reason="two classes of one name cannot be told apart"),
         ),
         pytest.param(
             *(MINIMAL + "[input]\nmax_length = true\n", "input.max_length"),
-            marks=pytest.mark.xfail(strict=True, reason="values are coerced: true is 1, and the text '128' is 128"),
         ),
     ],
     ids=["key-named-like-a-task", "empty-package", "equal-labels", "true-for-a-number"],

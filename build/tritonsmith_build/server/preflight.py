@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.hashing import sha256
 from tritonsmith_build.pbtxt import config_from_text
 from tritonsmith_build.repository import read_manifest
-from tritonsmith_build.source import sha256
 
 SHARED_MEMORY = Path("/dev/shm")
 _NEEDED_SHARED_MEMORY = 64 * 2**20

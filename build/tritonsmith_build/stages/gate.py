@@ -20,6 +20,7 @@ def classify_figures(reference: Outputs, candidate: Outputs, labels: Sequence[in
     """Share of equal decisions, largest difference of logits, and both accuracies where the texts have labels."""
     decided, expected = decisions(candidate, facts), decisions(reference, facts)
     figures = {
+        "not_finite": _not_finite(candidate),
         "agreement": float(np.mean(decided == expected)),
         "max_abs_difference": float(np.abs(candidate - reference).max()),
     }
@@ -42,10 +43,16 @@ def embed_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int],
     norms = np.linalg.norm(reference, axis=1) * np.linalg.norm(candidate, axis=1)
     cosine = (reference * candidate).sum(axis=1) / np.maximum(norms, 1e-12)
     return {
+        "not_finite": _not_finite(candidate),
         "cosine": float(cosine.mean()),
         "cosine_p01": float(np.percentile(cosine, 1)),
         "cosine_least": float(cosine.min()),
     }
+
+
+def _not_finite(outputs: Outputs) -> int:
+    """How many rows hold a value that is no number."""
+    return int((~np.isfinite(outputs)).any(axis=1).sum())
 
 
 FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
@@ -54,8 +61,15 @@ FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figur
 }
 
 
+class GateError(SmithError):
+    """What was built does not answer as the gate demands."""
+
+
 def check(name: str, gate: ClassifyGate | EmbedGate, figures: Mapping[str, float]) -> None:
-    """Raise SmithError with figure, limit and what to try, for the first limit of the gate that does not hold."""
+    """Raise GateError with figure, limit and what to try, for the first limit of the gate that does not hold."""
+    if figures.get("not_finite"):
+        what = f"{figures['not_finite']} of {figures['texts']} texts are answered with NaN or infinity"
+        raise GateError(what, where=f"{name}: gate", fix="nothing was replaced. Try --precision fp32")
     for limit, bound in gate.model_dump(exclude={"data"}).items():
         kind, _, figure = limit.partition("_")
         if figure not in figures:
@@ -63,7 +77,7 @@ def check(name: str, gate: ClassifyGate | EmbedGate, figures: Mapping[str, float
         value = figures[figure]
         held = value >= bound if kind == "min" else value <= bound
         if not held or not np.isfinite(value):
-            raise SmithError(
+            raise GateError(
                 f"{figure} is {value:.4f} on {figures['texts']} texts, the spec's gate.{limit} is {bound}",
                 where=f"{name}: gate",
                 fix=(

@@ -11,6 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from tritonsmith_steps.arrays import Arrays
 
+from tritonsmith_build.leave_out import AFTER_GELU, BEFORE_GELU, LEAVE_OUT
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.smooth import smoothed, weighted_matmuls
 
@@ -47,19 +48,6 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
             calibrate_method=CalibrationMethod.MinMax,
         )
         shutil.move(made, target)
-
-
-AFTER_GELU, BEFORE_GELU = "after GELU", "before GELU"
-
-LEAVE_OUT: dict[str, frozenset[str]] = {
-    AFTER_GELU: frozenset({AFTER_GELU}),
-    "around GELU": frozenset({AFTER_GELU, BEFORE_GELU}),
-}
-"""What stays FP32, from the least to the most; a build takes the first that passes the gate.
-
-GELU's long one-sided tail needs a scale under which all else drowns: the MatMuls after it alone cost MiniLM more cosine
-than all others together, smoothed or not. Those before it read a LayerNorm's outlier channels, and come second.
-"""
 
 
 def matmuls_to_quantize(model: onnx.ModelProto, leave_out: frozenset[str]) -> list[str]:

@@ -53,7 +53,7 @@ def _load(auto: Any, source: ModelSource, spec: PipelineSpec) -> Any:
 def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> ModelFacts:
     with torch.device("meta"):  # the shapes of the model without its memory
         model = getattr(transformers, TASKS[spec.task].auto_model).from_config(config)
-    positions = _positions(model, config)
+    positions = positions_of(model, config)
     max_length = _max_length(spec, source.folder, tokenizer, positions)
     return ModelFacts(
         model_type=config.model_type,
@@ -70,7 +70,7 @@ def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, to
     )
 
 
-def _positions(model: torch.nn.Module, config: PreTrainedConfig) -> int:
+def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
     """How many tokens the model has positions for.
 
     A position table with a padding row (RoBERTa and its kin) begins counting after it, so that many rows are not usable.
@@ -154,4 +154,9 @@ def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
 
 
 def _json(path: Path, default: Any = None) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else ({} if default is None else default)
+    if not path.is_file():
+        return {} if default is None else default
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SmithError(f"is not JSON ({error})", where=path, fix="copy or download it again") from None

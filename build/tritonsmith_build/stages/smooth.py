@@ -47,9 +47,19 @@ def smoothed(model: onnx.ModelProto, calibration: Iterable[Arrays]) -> onnx.Mode
         factor = _factor(greatest[activation], np.max([np.abs(array).max(axis=1) for array in arrays], axis=0))
         _insert_before(made.graph, nodes[0], activation, factor)
         for node, array in zip(nodes, arrays, strict=True):
-            weights[node.input[1]].CopyFrom(numpy_helper.from_array(array * factor[:, None], node.input[1]))
-            node.input[0] = f"{activation}_smooth"
+            # A weight of its own for each node: one that serves many layers gets a factor in each.
+            own = numpy_helper.from_array(array * factor[:, None], f"{node.name}_weight")
+            made.graph.initializer.append(own)
+            node.input[0], node.input[1] = f"{activation}_smooth", own.name
+    _drop_unused(made.graph)
     return made
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _factor(activations: Floats, weights: Floats) -> Floats:
