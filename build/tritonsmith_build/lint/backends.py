@@ -43,9 +43,10 @@ def is_ensemble(config: Any) -> bool:
 
 
 def backend_of(config: Any, versions: Iterable[Version]) -> str:
-    """The backend's name as Triton finds it: said, or by platform, by file name, by the files that are there; or empty."""
-    said = config.backend or PLATFORMS.get(config.platform, "")
-    if said or is_ensemble(config):
+    """The backend as Triton finds it: as said, by platform, by file name, by the files there; empty for an ensemble."""
+    if is_ensemble(config):
+        return ""
+    if said := config.backend or PLATFORMS.get(config.platform, ""):
         return str(said)
     if config.default_model_filename or config.platform:
         return next((name for name, backend in BACKENDS.items() if backend.file == config.default_model_filename), "")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+STEP = "step.json"
 DEFAULT = ""
 """The name of ``config.pbtxt`` among a model's configurations; any other is ``configs/<name>.pbtxt``."""
 
@@ -55,6 +56,13 @@ class Version:
             return json.loads(self.texts.get(name, "null"))
         except ValueError:
             return None
+
+    def table(self, name: str, *keys: str) -> dict[str, Any]:
+        """The object under ``keys`` of a JSON file, empty where there is none."""
+        content = self.json(name)
+        for key in keys:
+            content = content.get(key) if isinstance(content, dict) else None
+        return content if isinstance(content, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -116,6 +124,7 @@ class Step:
 class View:
     """The repository as one ``--model-config-name`` shows it."""
 
+    name: str
     models: Mapping[str, Model]
     configs: Mapping[str, ConfigFile]
     """By model; those whose configuration reads."""
@@ -144,4 +153,4 @@ class Repository:
 
     def _view(self, name: str) -> View:
         chosen = {model.name: model.config_for(name) for model in self.models.values()}
-        return View(self.models, {model: file for model, file in chosen.items() if file is not None})
+        return View(name, self.models, {model: file for model, file in chosen.items() if file is not None})

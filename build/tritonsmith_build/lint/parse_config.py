@@ -15,7 +15,9 @@ from tritonsmith_build.lint.rules import found
 
 _UNKNOWN_FIELD = re.compile(r'Message type "(?P<type>[\w.]+)" has no field named "(?P<name>\w+)"')
 _UNKNOWN_VALUE = re.compile(r'Enum type "(?P<type>[\w.]+)" has no value named (?P<name>\w+)')
-_TWO_SCHEDULERS = re.compile(r'Field "(\w+)" is specified along with field "(\w+)", another member of oneof "scheduling_choice"')
+_TWO_SCHEDULERS = re.compile(
+    r'Field "(\w+)" is specified along with field "(\w+)", another member of oneof "scheduling_choice"'
+)
 _POSITION = re.compile(r"^\d+:\d+ : ('.*?': )?", re.DOTALL)
 
 
@@ -29,9 +31,10 @@ def config_from(path: str, text: str) -> ConfigFile | Finding:
 
 def _explained(path: str, error: str, line: int | None, column: int | None) -> Finding:
     if two := _TWO_SCHEDULERS.search(error):
-        first, second = sorted(two.groups())
-        fix = f"keep one of them; an ensemble batches in its steps, so there delete {first}"
-        return found("two-schedulers", path, two[1], f"line {line}: {first} beside {second}, which exclude each other", fix)
+        others = [name for name in two.groups() if name != "ensemble_scheduling"]
+        fix = "keep one of them" if len(others) == 2 else f"delete {others[0]}: an ensemble batches in its steps"
+        message = f"line {line}: {two[1]} beside {two[2]}, which exclude each other"
+        return found("two-schedulers", path, two[1], message, fix)
     what = _POSITION.sub("", error)
     message = f"line {line}, column {column}: Triton does not read this: {what}"
     return found("config-unreadable", path, f"line {line}", message, _suggestion(error))

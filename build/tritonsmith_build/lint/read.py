@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.lint.backends import backend_of, onnx_file
-from tritonsmith_build.lint.contents import DEFAULT, ConfigFile, Model, Repository, Version
+from tritonsmith_build.lint.contents import DEFAULT, STEP, ConfigFile, Model, Repository, Version
 from tritonsmith_build.lint.finding import Finding
 from tritonsmith_build.lint.onnx_graph import graph_from_onnx
 from tritonsmith_build.lint.parse_config import config_from
@@ -16,7 +16,6 @@ from tritonsmith_build.lint.rules import found
 from tritonsmith_build.repository import MANIFEST
 
 CONFIG = "config.pbtxt"
-STEP = "step.json"
 _GIVE_REPOSITORY = "give the folder that Triton's --model-repository names"
 
 
@@ -41,7 +40,7 @@ def _model(folder: Path, findings: list[Finding]) -> Model:
     files = {file.stem: file for file in sorted((folder / "configs").glob("*.pbtxt"))}
     if (folder / CONFIG).is_file():
         files = {DEFAULT: folder / CONFIG, **files}
-    read = {name: _config(file) for name, file in files.items()}
+    read = {name: _config(file.relative_to(folder.parent).as_posix(), file) for name, file in files.items()}
     configs = {name: config for name, config in read.items() if isinstance(config, ConfigFile)}
     findings += [finding for finding in read.values() if isinstance(finding, Finding)]
     numbered = {int(path.name): path for path in folder.iterdir() if path.is_dir() and _is_version(path.name)}
@@ -54,14 +53,11 @@ def _model(folder: Path, findings: list[Finding]) -> Model:
     )
 
 
-def _config(file: Path) -> ConfigFile | Finding:
-    parts = file.parts[-2:] if file.name == CONFIG and file.parent.name != "configs" else file.parts[-3:]
-    path = "/".join(parts)
+def _config(path: str, file: Path) -> ConfigFile | Finding:
     try:
         return config_from(path, file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        message = f"byte {error.start} is not UTF-8"
-        return found("config-unreadable", path, "", message, "save it as UTF-8")
+        return found("config-unreadable", path, "", f"byte {error.start} is not UTF-8", "save it as UTF-8")
 
 
 def _is_version(name: str) -> bool:
@@ -89,7 +85,8 @@ def _files(folder: Path) -> dict[str, int]:
     for place, folders, names in os.walk(folder):
         inside = Path(place).relative_to(folder)
         found_here |= {(inside / name).as_posix(): 0 for name in folders}
-        found_here |= {(inside / name).as_posix(): _size(Path(place) / name) or 0 for name in names}
+        sizes = {name: _size(Path(place) / name) for name in names}
+        found_here |= {(inside / name).as_posix(): size for name, size in sizes.items() if size is not None}
     return found_here
 
 
