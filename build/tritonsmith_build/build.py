@@ -219,14 +219,16 @@ class _Build:
                 "adapter": self.facts.adapter,
                 "targets": {**(repo.read_manifest(folder) or {}).get("targets", {}), "cpu": target},
             }
-            manifest_text = json.dumps(manifest, indent=2) + "\n"
-            texts = {**rendered(spec, self.facts), f"{names.engine}/{VERSION}/{repo.MANIFEST}": manifest_text}
+            texts = rendered(spec, self.facts)
             changed = repo.stale(repository, texts)
             new: dict[Path, Path | str] = {repository / path: texts[path] for path in changed}
             if repo.read_manifest(folder) != manifest or not _stand(repository, target["files"]):
+                # The manifest comes last: one that is there speaks of an engine that is there.
+                record = f"{names.engine}/{VERSION}/{repo.MANIFEST}"
                 new |= {repository / path: file for path, file in files.items()}
-                changed += files
-            repo.place_files({**new, **self._lock()})
+                new[repository / record] = json.dumps(manifest, indent=2) + "\n"
+                changed += [*files, record]
+            repo.place_files({**self._lock(), **new})
             stage.note = f"{len(changed)} files written to {repository}" if changed else f"unchanged in {repository}"
         return Built(spec.name, manifest, tuple(changed))
 

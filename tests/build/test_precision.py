@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
 from tiny_models import FEED_FORWARD, HIDDEN, LAYERS, sentences
 from tritonsmith_build.batches import batches
 from tritonsmith_build.stages.precision import LEAVE_OUT, int8_from_onnx, matmuls_to_quantize
@@ -91,14 +92,21 @@ def test_int8_is_not_fp32_and_yet_near_it(exported: Callable[[str], Exported], i
     assert 1e-3 < difference < 0.5 * np.ptp(full)
 
 
-@pytest.mark.parametrize("length", [None, 32], ids=["longest", "padded"])
+def share_of_equal_answers(case: Exported, file: Path) -> float:
+    """Of 40 texts, how many get the same answer alone and among the others, padded to the longest."""
+    texts = sentences(40, seed=7)
+    (together,) = run(file, case.batch(texts, length=32))
+    alone = np.concatenate([run(file, case.batch([text]))[0] for text in texts])
+    return float(np.isclose(together, alone, atol=1e-5).all(axis=1).mean())
+
+
 def test_the_int8_answer_to_a_text_does_not_depend_on_its_neighbours(
-    exported: Callable[[str], Exported], int8_file: Path, length: int | None
+    exported: Callable[[str], Exported], int8_file: Path, tmp_path: Path
 ) -> None:
-    case, texts = exported("bert-2"), sentences(8, seed=7)
-    (together,) = run(int8_file, case.batch(texts, length=length))
-    alone = np.concatenate([run(int8_file, case.batch([text]))[0] for text in texts])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    case = exported("bert-2")
+    quantize_dynamic(case.file, tmp_path / "dynamic.onnx")  # takes its scales from each batch
+    assert share_of_equal_answers(case, tmp_path / "dynamic.onnx") < 0.5
+    assert share_of_equal_answers(case, int8_file) > 0.9  # a kernel for another shape may round a value the other way
 
 
 def test_scales_are_the_range_that_the_calibration_texts_give(exported: Callable[[str], Exported], int8_file: Path) -> None:

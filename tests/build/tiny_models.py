@@ -161,10 +161,12 @@ def edit_json(file: Path, **changes: Any) -> None:
 
 
 def balance(folder: Path, texts: Sequence[str]) -> None:
-    """Shift a two-class head's bias so that the classes share ``texts`` evenly, and many decisions are close ones."""
+    """Shift a two-class head's bias so that the classes share ``texts`` evenly: many decisions are close, none is a tie."""
     model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.inference_mode():
         logits = model(**tokenizer(list(texts), padding=True, return_tensors="pt")).logits
-        model.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+        margins = (logits[:, 1] - logits[:, 0]).sort().values
+        middle = len(texts) // 2
+        model.classifier.bias[1] -= (margins[middle - 1] + margins[middle]) / 2
     model.save_pretrained(folder)

@@ -123,7 +123,7 @@ class Workplace:
         usual: dict[str, Any] = {
             "input": {"buckets": [16, 32]},
             "engine": {"max_batch_size": 4, "precision": "int8"},
-            "gate": {"data": "gate.txt", "min_agreement": 0.9},
+            "gate": {"data": "gate.txt", "min_agreement": 0.8},
             "calibration": {"data": "calibration.txt"},
         }
         write_spec(self.root, **(usual | {name: usual.get(name, {}) | dict(table) for name, table in tables.items()}))
