@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,14 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NoReturn, Self
+from typing import IO, Any, Self
 
 from tritonsmith import Client, TritonsmithError
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.install import TritonInstall, libpython_folder
 from tritonsmith_build.server.preflight import SHARED_MEMORY, Ports
+from tritonsmith_build.server.stopping import StopSignals
 
 CACHE_BYTES = 64 * 2**20
 DRAIN_SECONDS = 30
@@ -75,6 +77,7 @@ class TritonServer:
             start_new_session=True,  # Ctrl-C is ours: Triton hears of it once, as a SIGTERM
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (it only calls prctl)
         )
+        self._ended = os.pidfd_open(self._process.pid)
         return self
 
     def _command(self) -> list[str]:
@@ -112,16 +115,24 @@ class TritonServer:
         """Triton's process."""
         return self._process.pid
 
-    def wait(self) -> NoReturn:
-        """Wait for as long as Triton runs, then raise SmithError: it ends only when something is wrong."""
+    def wait(self, stop: StopSignals) -> None:
+        """Return when told to stop. Raises SmithError where Triton ends first: it does so only when something is wrong."""
+        if self._pause(None, stop):
+            return
         code = self._process.wait()
         raise SmithError(f"Triton ended by itself with exit code {code}", where=self.log, fix=self._reasons())
 
-    def wait_until_ready(self, *, timeout: float = 120.0) -> None:
+    def _pause(self, seconds: float | None, stop: StopSignals | None) -> bool:
+        """Wait until Triton ends, ``stop`` tells, or the time is over; whether it was ``stop``."""
+        watched: list[StopSignals | int] = [self._ended, *([stop] if stop else [])]
+        told, _, _ = select.select(watched, [], [], seconds)
+        return stop in told
+
+    def wait_until_ready(self, *, timeout: float = 120.0, stop: StopSignals | None = None) -> None:
         """Return when every pipeline has answered a real request.
 
         Triton calls itself ready while a step is dead, so only an inference counts. Raises SmithError with the end of
-        Triton's log where it ends first or takes longer than ``timeout`` seconds.
+        Triton's log where it ends first or takes longer than ``timeout`` seconds, KeyboardInterrupt where ``stop`` tells.
         """
         deadline = time.monotonic() + timeout
         while not self._says_ready():
@@ -129,7 +140,8 @@ class TritonServer:
                 raise SmithError(f"Triton ended with exit code {code} while starting", where=self.log, fix=self._reasons())
             if time.monotonic() > deadline:
                 raise SmithError(f"Triton was not ready within {timeout:g} s", where=self.log, fix=self._reasons())
-            time.sleep(_POLL_SECONDS)
+            if self._pause(_POLL_SECONDS, stop):
+                raise KeyboardInterrupt
         with Client(self.ports.grpc_url, timeout=timeout) as client:
             for name in self.pipelines:
                 try:
@@ -183,6 +195,7 @@ class TritonServer:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # a step's process that outlived the server
             self._process.wait()
+            os.close(self._ended)
             self._output.close()
             for leftover in SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
                 leftover.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +12,19 @@ from rich.console import Console
 
 from tritonsmith_build.server.preflight import Ports, check_shared_memory, pipelines_in
 from tritonsmith_build.server.process import TritonServer
+from tritonsmith_build.server.stopping import StopSignals
 
 
 @contextlib.contextmanager
 def started(
-    repository: Path, wanted: Sequence[str], ports: Ports, *, log: Path | None, cache: bool, console: Console
+    repository: Path,
+    wanted: Sequence[str],
+    ports: Ports,
+    *,
+    log: Path | None,
+    cache: bool,
+    console: Console,
+    stop: StopSignals | None = None,
 ) -> Iterator[TritonServer]:
     """A server whose pipelines have all answered; says what it serves and what it leaves out."""
     check_shared_memory()
@@ -27,7 +34,7 @@ def started(
     log = log or Path(".tritonsmith") / f"triton-{ports.http}.log"
     with TritonServer(repository, found.ready, ports, log, cache=cache) as server:
         with console.status("starting Triton"):
-            server.wait_until_ready()
+            server.wait_until_ready(stop=stop)
         yield server
 
 
@@ -42,16 +49,14 @@ def serve(
     console: Console,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight finish. Raises SmithError where Triton ends by itself."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
+        StopSignals() as stop,
         contextlib.suppress(KeyboardInterrupt),
-        started(repository, wanted, ports, log=log, cache=cache, console=console) as server,
+        started(repository, wanted, ports, log=log, cache=cache, console=console, stop=stop) as server,
     ):
         _say_ready(server, as_json=as_json, console=console)
-        try:
-            server.wait()
-        finally:
-            console.print("finishing the requests in flight (Ctrl-C again to end at once)")
+        server.wait(stop)
+        console.print("finishing the requests in flight (Ctrl-C again to end at once)")
 
 
 def _say_ready(server: TritonServer, *, as_json: bool, console: Console) -> None:
