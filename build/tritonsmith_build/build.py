@@ -21,7 +21,7 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import CPU_ARTEFACT, VERSION, Names, rendered
 from tritonsmith_build.source import locate
 from tritonsmith_build.spec import PipelineSpec, Precision
-from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
+from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, steps_code, versions
 from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.tasks import TASKS
@@ -137,7 +137,9 @@ class _Build:
             worst = max(row["max_abs_difference"] for row in _figures(folder / "verify.json"))
             return f"differs from PyTorch by at most {worst:.1e}"
 
-        key = digest(code("stages/verify.py", "batches.py"), self._export_key, versions("onnxruntime"), texts, rows)
+        key = digest(
+            code("stages/verify.py", "batches.py"), _served_code(), self._export_key, versions("onnxruntime"), texts, rows
+        )
         figures: list[dict[str, Any]] = _figures(self._stage("verify", key, make, note) / "verify.json")
         return figures
 
@@ -164,7 +166,7 @@ class _Build:
             int8_from_onnx(exported, folder / "model.onnx", data, leave_out=leave_out)
 
         own = code("leave_out.py", "stages/precision.py", "stages/smooth.py", "batches.py")
-        key = digest(own, self._export_key, versions("onnxruntime", "onnx"), texts, leave_out)
+        key = digest(own, _served_code(), self._export_key, versions("onnxruntime", "onnx"), texts, leave_out)
         return self._stage("int8", key, make, _megabytes("model.onnx")) / "model.onnx", key
 
     def _gate(self, exported: Path, engine: Path, engine_key: str) -> dict[str, Any]:
@@ -190,7 +192,7 @@ class _Build:
             return f"{', '.join(shown)} on {figures['texts']} texts"
 
         own = code("stages/gate.py", "batches.py")
-        key = digest(own, engine_key, self._export_key, versions("onnxruntime"), examples.texts, labels)
+        key = digest(own, _served_code(), engine_key, self._export_key, versions("onnxruntime"), examples.texts, labels)
         figures: dict[str, Any] = _figures(self._stage("gate", key, make, note) / "gate.json")
         check(self.spec.name, gate, figures)
         return figures
@@ -249,6 +251,10 @@ def _stand(repository: Path, files: Any) -> bool:
     return all(
         (repository / path).is_file() and (repository / path).stat().st_size == said["bytes"] for path, said in files.items()
     )
+
+
+def _served_code() -> str:
+    return steps_code("arrays.py", "tokenize.py", "engine.py")
 
 
 def _write_figures(file: Path, figures: object) -> None:

@@ -180,10 +180,10 @@ def finetune(
     dev: Annotated[Path, typer.Option(help="the same, held out to measure on")],
     about: Annotated[str, typer.Option(help="a sentence on the data, for the adapter's card")] = "",
     output: Annotated[Path | None, typer.Option(help="instead of the spec's source.adapter")] = None,
-    epochs: Annotated[float, typer.Option()] = 2.0,
-    batch_size: Annotated[int, typer.Option()] = 32,
+    epochs: Annotated[float, typer.Option(min=0.001)] = 2.0,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
     learning_rate: Annotated[float, typer.Option(help="the peak")] = 6e-4,
-    rank: Annotated[int, typer.Option(help="of the LoRA matrices")] = 16,
+    rank: Annotated[int, typer.Option(min=1, help="of the LoRA matrices")] = 16,
     seed: Annotated[int, typer.Option()] = 0,
     as_json: AsJson = False,
 ) -> None:

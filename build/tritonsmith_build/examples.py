@@ -74,6 +74,8 @@ def _from_table(content: str, path: Path) -> Examples:
         raise SmithError(f"its header {list(header)} has no column 'text' or 'sentence'", where=path, fix="add a header")
     texts, labels = [], []
     for row in reader:
+        if None in row:  # where csv keeps what has no column
+            raise SmithError("more fields than the header names", where=f"{path}:{reader.line_num}", fix="quote or remove them")
         if not (row[text] or "").strip() or (label and not row[label]):
             raise SmithError("an empty field", where=f"{path}:{reader.line_num}", fix="fill it in or delete the row")
         texts.append(row[text])

@@ -116,7 +116,7 @@ def _finetune(
         r=settings.rank,
         lora_alpha=2 * settings.rank,
         lora_dropout=settings.dropout,
-        target_modules=list(settings.target_modules),
+        target_modules=_target_modules(model, settings),
     )
     model = get_peft_model(model, lora)
 
@@ -143,6 +143,12 @@ def _finetune(
     result = FinetuneResult(seconds, accuracy)
     _save(model, output, settings, result)
     return result
+
+
+def _target_modules(model: torch.nn.Module, settings: FinetuneSettings) -> list[str] | str:
+    """The layers to adapt by their names in BERT and its kin; every linear layer of a model that names none so."""
+    names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    return [name for name in settings.target_modules if name in names] or "all-linear"
 
 
 def _arguments(scratch: str, settings: FinetuneSettings) -> TrainingArguments:

@@ -12,7 +12,7 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.hashing import sha256
 from tritonsmith_build.spec import PipelineSpec
 
-MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.bin", "*.model", "*/config.json")
+MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "pytorch_model*.bin", "*.model", "*/config.json")
 WEIGHTS = (".safetensors", ".bin")
 
 
@@ -84,7 +84,7 @@ def _from_hub(spec: PipelineSpec) -> Path:
 
 def _hashes(folder: Path, *, where: str) -> dict[str, str]:
     if not folder.is_dir():
-        raise SmithError(f"no such folder: {folder}", where=where, fix="correct the path, it is taken from the spec's folder")
+        raise SmithError(f"no such folder: {folder}", where=where, fix="correct it; a path is taken from the spec's folder")
     found = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
     return {path.relative_to(folder).as_posix(): sha256(path) for path in found}
 

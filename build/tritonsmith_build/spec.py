@@ -174,9 +174,11 @@ def spec_from_file(file: Path) -> PipelineSpec:
     Raises SmithError with file, key and fix, a line each, for everything that is wrong with it.
     """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SmithError("no such spec", where=file, fix=_nearby(file)) from None
+    except IsADirectoryError:
+        raise SmithError("is a folder", where=file, fix="give the name of a pipeline or the path of its TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SmithError(f"not valid TOML: {error}", where=file, fix="correct that line") from None
     if clash := [key for key in _READ_FROM_FILE if key in content]:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+import tritonsmith_steps
+
 from tritonsmith_build.errors import SmithError
 
 _CODE = Path(__file__).parent
+_STEPS = Path(tritonsmith_steps.__file__).parent
 _ELSEWHERE = "set TRITONSMITH_CACHE or --repository to a folder that can be written"
 _DISK_FIXES = {
     errno.ENOSPC: ("no space left on the disk", f"free some, or {_ELSEWHERE}; nothing was replaced"),
@@ -32,6 +35,11 @@ def digest(*parts: object) -> str:
 def code(*files: str) -> str:
     """A digest of this package's own files: a changed stage is another stage."""
     return digest([(_CODE / file).read_text(encoding="utf-8") for file in files])
+
+
+def steps_code(*files: str) -> str:
+    """The same of files of the serving steps, which a build runs to prove what will be served."""
+    return digest([(_STEPS / file).read_text(encoding="utf-8") for file in files])
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -82,7 +90,7 @@ def disk_errors(where: Path) -> Iterator[None]:
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not (isinstance(cause, OSError) and cause.errno in _DISK_FIXES):
-            cause = cause.__cause__ or cause.__context__
+            cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
         if not isinstance(cause, OSError) or cause.errno is None:
             raise
         what, fix = _DISK_FIXES[cause.errno]

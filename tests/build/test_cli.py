@@ -107,7 +107,7 @@ def test_an_error_in_another_process_has_no_traceback(here: Workplace) -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
         f"error {here.root}/moods.toml: source: no such folder: {here.root}/model; "
-        "correct the path, it is taken from the spec's folder\n"
+        "correct it; a path is taken from the spec's folder\n"
     )
 
 

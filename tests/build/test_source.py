@@ -97,7 +97,7 @@ def test_a_package_that_is_not_installed_is_answered_with_the_command(folder: Pa
 
 def test_a_missing_folder_is_named(folder: Path) -> None:
     assert error_of(folder, path="modle") == (
-        f"{folder}/moods.toml: source: no such folder: {folder}/modle; correct the path, it is taken from the spec's folder"
+        f"{folder}/moods.toml: source: no such folder: {folder}/modle; correct it; a path is taken from the spec's folder"
     )
 
 

@@ -12,11 +12,14 @@ class StopSignals:
     """While its context lasts, the first SIGTERM or Ctrl-C makes ``fileno()`` readable; a second one interrupts.
 
     An exception raised by a signal handler comes up wherever the interpreter happens to be, and is lost in a
-    destructor. A byte in a pipe is not.
+    destructor; a handler itself is put off while the interpreter sits in a system call that another thread's signal
+    does not end. A byte that the kernel's handler writes to a pipe is neither lost nor late.
     """
 
     def __enter__(self) -> Self:
         self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._told = False
         self._before = {number: signal.signal(number, self._tell) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
@@ -25,7 +28,6 @@ class StopSignals:
         if self._told:
             raise KeyboardInterrupt
         self._told = True
-        os.write(self._writing, b".")
 
     def fileno(self) -> int:
         """The end to select on."""
@@ -34,5 +36,6 @@ class StopSignals:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._reading)
         os.close(self._writing)

@@ -38,6 +38,9 @@ def verify(
         (batch,) = batches(tokenizer, settings, mixed_lengths(texts, rows), rows=rows, length=length)
         with torch.inference_mode():
             expected = graph(**{name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
+        if not np.isfinite(expected).all():
+            fix = "its weights or its precision are broken: train or download it again"
+            raise SmithError("the model itself answers NaN or infinity", where="verify", fix=fix)
         actual = session.run(None, batch)[0]
         difference = float(np.abs(actual - expected).max())
         if not (np.isfinite(actual).all() and difference <= TOLERANCE):
