@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +16,20 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.facts import ModelFacts, lock_text
 from tritonsmith_build.hashing import sha256
-from tritonsmith_build.leave_out import LEAVE_OUT
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.render import CPU_ARTEFACT, VERSION, Names, rendered
+from tritonsmith_build.render import VERSION, Names, rendered
 from tritonsmith_build.source import locate
 from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, steps_code, versions
 from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.targets import TARGETS, Route, TargetName
 from tritonsmith_build.tasks import TASKS
 
 if TYPE_CHECKING:
     from tritonsmith_build.stages.graphs import EngineGraph
 
-CPU_PRECISIONS = ("fp32", "int8")
-TOOLS = ("torch", "transformers", "peft", "onnx", "onnxscript", "onnxruntime", "tokenizers", "tritonsmith")
+TOOLS = ("nvidia-modelopt", "torch", "transformers", "peft", "onnx", "onnxscript", "onnxruntime", "tokenizers", "tritonsmith")
 _CALIBRATION_TEXTS = 256
 
 
@@ -45,27 +44,33 @@ class Built:
 
 
 def build_pipeline(
-    spec: PipelineSpec, *, repository: Path, cache: StageCache, progress: Progress, precision: Precision | None = None
+    spec: PipelineSpec,
+    *,
+    repository: Path,
+    cache: StageCache,
+    progress: Progress,
+    precision: Precision | None = None,
+    target: TargetName = "cpu",
 ) -> Built:
-    """Build ``spec`` for the ``cpu`` target into ``repository``.
+    """Build ``spec`` for a target into ``repository``; what other targets have there stays.
 
     Nothing in the repository is touched before every stage has succeeded. Raises SmithError.
     """
     if precision:
         spec = spec.model_copy(update={"engine": spec.engine.model_copy(update={"precision": precision})})
-    if spec.engine.precision not in CPU_PRECISIONS:
-        fix = f"use one of {', '.join(CPU_PRECISIONS)}, for example with --precision"
-        raise SmithError(
-            f"{spec.engine.precision} does not run on the cpu target", where=f"{spec.file}: engine.precision", fix=fix
-        )
+    if spec.engine.precision not in TARGETS[target].routes:
+        fix = f"use one of {', '.join(TARGETS[target].routes)}, for example with --precision"
+        what = f"{spec.engine.precision} does not run on the {target} target"
+        raise SmithError(what, where=f"{spec.file}: engine.precision", fix=fix)
     with disk_errors(repository):
-        return _Build(spec, cache, progress).into(repository)
+        return _Build(spec, target, cache, progress).into(repository)
 
 
 class _Build:
-    def __init__(self, spec: PipelineSpec, cache: StageCache, progress: Progress) -> None:
+    def __init__(self, spec: PipelineSpec, target: TargetName, cache: StageCache, progress: Progress) -> None:
         self.spec, self.cache, self.progress = spec, cache, progress
-        self.task = TASKS[spec.task]
+        self.task, self.target_name, self.target = TASKS[spec.task], target, TARGETS[target]
+        self.weights: dict[str, float] = {"float": 1.0}
 
     def into(self, repository: Path) -> Built:
         with self.progress.stage(self.spec.name, "load") as stage:
@@ -75,7 +80,7 @@ class _Build:
         self.facts = ModelFacts.model_validate_json((read / "facts.json").read_text())
         self.tokenizer = read / "tokenizer.json"
         self.settings = tokenize_settings(self.spec, self.facts)
-        self.gate_texts = self._examples(self.spec.gate.data, "gate.txt")
+        self.gate_texts = examples_of(self.spec, self.spec.gate.data, "gate.txt")
         self._gate_file = self.spec.beside(self.spec.gate.data or Path("gate.txt"))
         exported = self._export()
         verified = self._verify(exported)
@@ -145,29 +150,40 @@ class _Build:
 
     def _proved(self, exported: Path) -> tuple[Path, dict[str, Any]]:
         """The engine at the spec's precision and what it proved; INT8 leaves out as little as the gate allows."""
-        if self.spec.engine.precision == "fp32":
+        routes = self.target.routes[self.spec.engine.precision]
+        if not routes:
             return exported, self._gate(exported, exported, self._export_key)
-        for leave_out in LEAVE_OUT:
-            engine, key = self._int8(exported, leave_out)
+        for route in routes:
+            engine, key = self._converted(exported, route)
             try:
-                return engine, {"left_fp32": leave_out, **self._gate(exported, engine, key)}
+                left_out = {"not_quantized": route.leave_out} if route.leave_out else {}
+                return engine, {**left_out, **self._gate(exported, engine, key)}
             except GateError as error:
                 failed = error
-                self.progress.say(f"{self.spec.name}: INT8 with the MatMuls {leave_out} in FP32: {failed.what}")
+                self.progress.say(f"{self.spec.name}: with the MatMuls {route.leave_out} not quantized, {failed.what}")
         raise failed
 
-    def _int8(self, exported: Path, leave_out: str) -> tuple[Path, str]:
-        texts = self._examples(self.spec.calibration.data, "calibration.txt").texts[:_CALIBRATION_TEXTS]
+    def _converted(self, exported: Path, route: Route) -> tuple[Path, str]:
+        texts = examples_of(self.spec, self.spec.calibration.data, "calibration.txt").texts[:_CALIBRATION_TEXTS]
 
         def make(folder: Path) -> None:
-            from tritonsmith_build.stages.precision import int8_from_onnx
-
+            module, _, function = route.function.partition(":")
+            convert = getattr(import_module(f"tritonsmith_build.stages.{module}"), function)
             data = list(batches(self.tokenizer, self.settings, texts, rows=1))
-            int8_from_onnx(exported, folder / "model.onnx", data, leave_out=leave_out)
+            convert(exported, folder / "model.onnx", data, leave_out=route.leave_out)
+            from tritonsmith_build.stages.proof import weight_shares
 
-        own = code("leave_out.py", "stages/precision.py", "stages/smooth.py", "batches.py")
-        key = digest(own, _served_code(), self._export_key, versions("onnxruntime", "onnx"), texts, leave_out)
-        return self._stage("int8", key, make, _megabytes("model.onnx")) / "model.onnx", key
+            _write_figures(folder / "weights.json", weight_shares(folder / "model.onnx"))
+
+        def note(folder: Path) -> str:
+            shares = ", ".join(f"{share:.0%} {kind}" for kind, share in _figures(folder / "weights.json").items())
+            return f"{_megabytes('model.onnx')(folder)}, products {shares}"
+
+        own = code(*route.code, "stages/proof.py")
+        key = digest(own, _served_code(), self._export_key, versions(*route.packages), texts, route.function, route.leave_out)
+        folder = self._stage(self.spec.engine.precision, key, make, note)
+        self.weights = _figures(folder / "weights.json")
+        return folder / "model.onnx", key
 
     def _gate(self, exported: Path, engine: Path, engine_key: str) -> dict[str, Any]:
         examples, gate = self.gate_texts, self.spec.gate
@@ -202,7 +218,7 @@ class _Build:
         with self.progress.stage(spec.name, "render") as stage:
             folder = repository / names.engine / str(VERSION)
             files = {
-                f"{names.engine}/{VERSION}/{CPU_ARTEFACT}": engine,
+                f"{names.engine}/{VERSION}/{self.target.artefact}": engine,
                 f"{names.tokenize}/{VERSION}/tokenizer.json": self.tokenizer,
             }
             target = {
@@ -210,6 +226,7 @@ class _Build:
                 "precision": spec.engine.precision,
                 "files": {path: {"sha256": sha256(file), "bytes": file.stat().st_size} for path, file in files.items()},
                 "versions": versions(*TOOLS),
+                "weights": self.weights,
                 "verify": verified,
                 "gate": gated,
             }
@@ -219,7 +236,7 @@ class _Build:
                 "source": spec.source.model_dump(mode="json", exclude_none=True),
                 "weights": self.facts.weights,
                 "adapter": self.facts.adapter,
-                "targets": {**(repo.read_manifest(folder) or {}).get("targets", {}), "cpu": target},
+                "targets": {**(repo.read_manifest(folder) or {}).get("targets", {}), self.target_name: target},
             }
             texts = rendered(spec, self.facts)
             changed = repo.stale(repository, texts)
@@ -239,11 +256,13 @@ class _Build:
         file, text = self.spec.lock_file, lock_text(self.spec, self.facts)
         return {file.parent / name: text for name in repo.stale(file.parent, {file.name: text})}
 
-    def _examples(self, data: Path | None, default: str) -> Examples:
-        if data is not None:
-            return examples_from_file(self.spec.beside(data))
-        with resources.as_file(resources.files("tritonsmith_build") / "data" / default) as file:
-            return examples_from_file(file)
+
+def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples:
+    """The spec's own examples, or those that this package brings for specs that name none."""
+    if data is not None:
+        return examples_from_file(spec.beside(data))
+    with resources.as_file(resources.files("tritonsmith_build") / "data" / default) as file:
+        return examples_from_file(file)
 
 
 def _stand(repository: Path, files: Any) -> bool:

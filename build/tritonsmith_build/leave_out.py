@@ -1,14 +1,14 @@
-"""Which MatMuls INT8 leaves in FP32, by where they stand in the graph."""
+"""Which MatMuls INT8 leaves in a higher precision, by where they stand in the graph."""
 
 from __future__ import annotations
 
-AFTER_GELU, BEFORE_GELU = "after GELU", "before GELU"
+AFTER_GELU, BEFORE_GELU, AROUND_GELU = "after GELU", "before GELU", "around GELU"
 
 LEAVE_OUT: dict[str, frozenset[str]] = {
     AFTER_GELU: frozenset({AFTER_GELU}),
-    "around GELU": frozenset({AFTER_GELU, BEFORE_GELU}),
+    AROUND_GELU: frozenset({AFTER_GELU, BEFORE_GELU}),
 }
-"""What stays FP32, from the least to the most; a build takes the first that passes the gate.
+"""What is not quantized, from the least to the most; a build takes the first that passes the gate.
 
 GELU's long one-sided tail needs a scale under which all else drowns: the MatMuls after it alone cost MiniLM more cosine
 than all others together, smoothed or not. Those before it read a LayerNorm's outlier channels, and come second.

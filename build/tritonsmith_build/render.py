@@ -11,12 +11,11 @@ from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
 from tritonsmith_build.spec import PipelineSpec, Serving
 from tritonsmith_build.step_files import step_settings
+from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.tasks import TASKS, Tensor
 
 VERSION = 1
 TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
-CPU_ARTEFACT = "model.cpu.onnx"
-ONNX_ARTEFACT = "model.onnx"
 PLAN_ARTEFACT = "model.plan"
 
 Message = dict[str, Any]
@@ -138,12 +137,12 @@ def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
         "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
         "dynamic_batching": _engine_batching(spec),
         "model_warmup": _warmups(facts, [1]),
-        "parameters": _parameters({"artefact": CPU_ARTEFACT}),
+        "parameters": _parameters({"artefact": TARGETS["cpu"].artefact}),
     }
 
 
 def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
-    kind = {"backend": "onnxruntime", "default_model_filename": ONNX_ARTEFACT}
+    kind = {"backend": "onnxruntime", "default_model_filename": TARGETS["onnxruntime"].artefact}
     return {
         **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
         "instance_group": {"count": 1, "kind": Word("KIND_AUTO")},

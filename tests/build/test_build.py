@@ -131,7 +131,7 @@ def test_the_agreement_in_the_manifest_is_that_of_the_published_engine_with_tran
     assert 0.8 <= expected < 1
     proved = manifest_of(place)["targets"]["cpu"]["gate"]
     assert proved["agreement"] == pytest.approx(expected, abs=0.011)  # two texts: rounding may depend on the batch's shape
-    assert (proved["texts"], proved["left_fp32"]) == (200, "after GELU")
+    assert (proved["texts"], proved["not_quantized"]) == (200, "after GELU")
 
 
 def test_accuracy_is_measured_where_the_gates_texts_have_labels(place: Workplace) -> None:
@@ -301,7 +301,7 @@ def test_int8_leaves_out_more_where_the_gate_needs_it(place: Workplace, monkeypa
     shutil.rmtree(place.cache / "gate")
     before = place.engine.read_bytes()
     proved = place.build().manifest["targets"]["cpu"]["gate"]
-    assert (proved["left_fp32"], proved["agreement"]) == ("around GELU", 0.99)
+    assert (proved["not_quantized"], proved["agreement"]) == ("around GELU", 0.99)
     assert place.engine.read_bytes() != before
 
 

@@ -42,7 +42,7 @@ def test_the_make_targets_exist() -> None:
 def test_every_command_of_the_table_exists() -> None:
     commands = set(re.findall(r"^\| `tritonsmith (\w+)", README, flags=re.MULTILINE))
     done = subprocess.run([sys.executable, "-m", "tritonsmith_build", "--help"], capture_output=True, text=True, check=True)
-    assert commands == {"build", "serve", "infer", "finetune", "render", "lint", "doctor"}
+    assert commands == {"build", "serve", "infer", "finetune", "render", "precision", "lint", "doctor"}
     assert all(command in done.stdout for command in commands)
 
 

@@ -16,11 +16,23 @@ from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.smooth import smoothed, weighted_matmuls
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration batches as ONNX Runtime and ModelOpt ask for them."""
+
     def __init__(self, data: Sequence[Arrays]) -> None:
+        self._all = data
         self._data: Iterator[Arrays] = iter(data)
 
+    def rewind(self) -> None:
+        """Begin again: ModelOpt reads twice."""
+        self._data = iter(self._all)
+
+    def get_first(self) -> Arrays:
+        """The first batch, for its shapes."""
+        return self._all[0]
+
     def get_next(self) -> Arrays | None:
+        """The next batch, None after the last."""
         return next(self._data, None)
 
 
@@ -38,7 +50,7 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
         quantize_static(
             smooth,
             made,
-            _Reader(calibration),
+            Reader(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["MatMul"],
             nodes_to_quantize=nodes,

@@ -1,0 +1,132 @@
+"""A TensorRT plan from an ONNX file: strongly typed, a profile a length bucket.
+
+Nothing here imports TensorRT. The module is an argument, so that the same code runs with TensorRT 10.16, with 11, and with
+TensorRT-RTX, which builds without a GPU and stands in for the others in the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tritonsmith_build.errors import SmithError
+
+# What TensorRT only warns of and what then fails, or is quietly wrong, when the engine runs.
+_FATAL_WARNINGS = re.compile(r"not self-consistent|out of bounds|outside the range", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Rows from 1 to ``max_rows``, all of one length; tuned for ``best_rows``."""
+
+    length: int
+    best_rows: int
+    max_rows: int
+
+
+def profiles_for(buckets: Sequence[int], max_batch_size: int) -> list[Profile]:
+    """One profile a bucket, from the table that the tokenizing step pads to, tuned for a quarter of the largest batch."""
+    best = max(1, max_batch_size // 4)
+    return [Profile(length, best, max_batch_size) for length in buckets]
+
+
+def plan_from_onnx(
+    trt: Any, onnx: bytes, profiles: Sequence[Profile], *, configure: Callable[[Any], None] = lambda config: None
+) -> bytes:
+    """The serialized plan.
+
+    ``configure`` may set what the target needs on the builder's configuration. Raises SmithError with the node for a graph
+    that TensorRT cannot take, and with TensorRT's own words for a profile or a build that fails: the builder itself only
+    returns None.
+    """
+    logger = _logger(trt)
+    builder = trt.Builder(logger)
+    network, _parser = _network(trt, builder, logger, onnx)
+    config = builder.create_builder_config()
+    for profile in profiles:
+        config.add_optimization_profile(_profile(builder, network, profile))
+    configure(config)
+    plan = builder.build_serialized_network(network, config)
+    if problems := list(logger.problems) or (["the builder returned nothing"] if plan is None else []):
+        raise SmithError("; ".join(problems[:3]), where="TensorRT", fix="see the profiles and the types in the graph")
+    return bytes(plan)
+
+
+def network_types(trt: Any, onnx: bytes) -> dict[str, int]:
+    """How many matrix products of a parsed network work in each type, by the type of their output before any cast.
+
+    Read before a build, which needs no GPU. A product whose operands are dequantized right before it counts as INT8.
+    """
+    logger = _logger(trt)
+    network, _parser = _network(trt, trt.Builder(logger), logger, onnx)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    made_by = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
+    counts: dict[str, int] = {}
+    for layer in layers:
+        if layer.type != trt.LayerType.MATRIX_MULTIPLY:
+            continue
+        operands = [_behind_shuffles(trt, layer.get_input(index).name, made_by) for index in range(2)]
+        quantized = all(made is not None and made.type == trt.LayerType.DEQUANTIZE for made in operands)
+        kind = "INT8" if quantized else str(layer.get_output(0).dtype).rpartition(".")[2]
+        counts[kind] = counts.get(kind, 0) + 1
+    return counts
+
+
+def _behind_shuffles(trt: Any, tensor: str, made_by: dict[str, Any]) -> Any:
+    made = made_by.get(tensor)
+    while made is not None and made.type == trt.LayerType.SHUFFLE:
+        made = made_by.get(made.get_input(0).name)
+    return made
+
+
+def _network(trt: Any, builder: Any, logger: Any, onnx: bytes) -> tuple[Any, Any]:
+    # TensorRT 11 has no other kind of network and may drop the flag; 10.16 needs it.
+    typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if typed is None else 1 << int(typed))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        said = "; ".join(f"node {error.node_name() or error.node()}: {error.desc()}" for error in errors[:3])
+        raise SmithError(
+            said or "the parser gave no reason", where="TensorRT's ONNX parser", fix="export the model differently"
+        )
+    return network, parser  # the network reads weights that the parser owns
+
+
+def _profile(builder: Any, network: Any, profile: Profile) -> Any:
+    made = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        name = network.get_input(index).name
+        shapes = [(rows, profile.length) for rows in (1, profile.best_rows, profile.max_rows)]
+        if made.set_shape(name, *shapes) is False:
+            raise SmithError(f"input {name} cannot have the shapes {shapes}", where="TensorRT", fix="correct input.buckets")
+    return made
+
+
+def _logger(trt: Any) -> Any:
+    """The module's one logger, emptied: TensorRT goes on using the first that a process gives it."""
+    logger = _only_logger(trt)
+    logger.problems.clear()
+    return logger
+
+
+@functools.cache
+def _only_logger(trt: Any) -> Any:
+    severity = trt.ILogger.Severity
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Keeps what must not pass: errors, and warnings of what fails only later."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.problems: list[str] = []
+
+        def log(self, level: Any, message: str) -> None:
+            failed = level in (severity.ERROR, severity.INTERNAL_ERROR)
+            if failed or (level == severity.WARNING and _FATAL_WARNINGS.search(message)):
+                self.problems.append(message.strip())
+
+    return Logger()
