@@ -78,3 +78,4 @@ def test_a_product_is_int8_only_between_two_dequantizations(tmp_path: Path) -> N
     shares = weight_shares(tmp_path / "odd.onnx")
     assert shares["int8"] == pytest.approx(8 / 24, abs=1e-4)
     assert shares["float"] == pytest.approx(12 / 24, abs=1e-4)
+    assert shares["int8 weights alone"] == pytest.approx(4 / 24, abs=1e-4)

@@ -32,6 +32,7 @@ def weight_shares(file: Path) -> dict[str, float]:
         if name in constants:
             quantized = all(name in producer and producer[name].op_type == "DequantizeLinear" for name in node.input[:2])
             stored = TensorProto.DataType.Name(constants[name].data_type).lower()
-            elements["int8" if quantized else stored] += math.prod(constants[name].dims)
+            kind = "int8" if quantized else f"{stored} weights alone" if stored == "int8" else stored
+            elements[kind] += math.prod(constants[name].dims)
     total = sum(elements.values())
     return {kind: round(count / total, 4) for kind, count in sorted(elements.items())}
