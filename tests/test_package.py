@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_every_file_of_a_package_is_in_the_wheel(wheel: list[str], package: str)
 def test_nothing_else_is(wheel: list[str]) -> None:
     tops = {name.partition("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(ROOTS)
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {"build", "server"} <= folders
+    skipped = {folder for folder in folders for pattern in pytestconfig.getini("norecursedirs") if fnmatch(folder, pattern)}
+    assert skipped == set()
 
 
 def test_the_source_roots_are_no_packages() -> None:

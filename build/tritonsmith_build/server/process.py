@@ -61,13 +61,13 @@ class TritonServer:
         self._install, self._libpython = TritonInstall.from_wheel(), libpython_folder()
 
     def __enter__(self) -> Self:
-        self._folder = _folder_without_spaces()
-        self._shm_prefix = f"{self._folder.name}-"
-        self._install.lay_out(self._folder, self.repository)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._output: IO[str] = self.log.open("w", encoding="utf-8")
         self._output.write(_LOG_HEADER)
         self._output.flush()
+        self._folder = _folder_without_spaces()
+        self._shm_prefix = f"{self._folder.name}-"
+        self._install.lay_out(self._folder, self.repository)
         self._process = subprocess.Popen(
             self._command(),
             env=self._environment(),
