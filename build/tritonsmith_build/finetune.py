@@ -77,6 +77,7 @@ class _Encoded(Dataset[dict[str, Any]]):
         return {"input_ids": self.ids[index], "labels": self.labels[index]}
 
 
+@quiet()
 def finetune(
     model_folder: Path,
     train: Examples,
@@ -92,19 +93,6 @@ def finetune(
     The adapter names no path of the machine it was made on. Trains in FP32; with the same seed, data, versions and kind
     of processor a second run gives the same weights.
     """
-    with quiet():
-        return _finetune(model_folder, train, held_out, labels, output, settings, callbacks)
-
-
-def _finetune(
-    model_folder: Path,
-    train: Examples,
-    held_out: Mapping[str, Examples],
-    labels: Sequence[str],
-    output: Path,
-    settings: FinetuneSettings,
-    callbacks: Sequence[TrainerCallback],
-) -> FinetuneResult:
     set_seed(settings.seed)
     names = dict(enumerate(labels))
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
