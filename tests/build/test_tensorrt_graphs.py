@@ -16,8 +16,9 @@ from rich.console import Console
 from tiny_models import POSITIONS, sentences
 from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
+from tritonsmith_build.gpu.profiles import Profile, profiles_for
 from tritonsmith_build.pipelines import specs_named
-from tritonsmith_build.plan import Profile, network_types, plan_from_onnx, profiles_for
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import StageCache
@@ -32,6 +33,7 @@ PRODUCTS: dict[Precision, dict[str, int]] = {
     "fp16": {"HALF": 8 * LAYERS},
     "int8": {"INT8": 5 * LAYERS, "HALF": 3 * LAYERS},
 }
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 HEAD = {"sentiment": 2, "embeddings": 0}  # pooler and classifier
 
 
@@ -67,7 +69,7 @@ def test_a_real_pipelines_graph_is_built_with_its_profiles_in_its_precision(
     rest = "FLOAT" if precision == "fp32" else "HALF"
     expected[rest] += HEAD[name]
     assert network_types(trt, content) == expected
-    plan = plan_from_onnx(trt, content, profiles_for((16, 64, 128), 32), configure=for_ampere)
+    plan = plan_from_onnx(trt, content, profiles_for(INPUTS, (16, 64, 128), 32), configure=for_ampere)
     assert len(plan) > 10_000_000
 
 
@@ -99,7 +101,7 @@ def test_a_tiny_models_graph_is_built_and_answers_nearly_the_same(
     expected, actual = before.run(None, padded)[0], after.run(None, padded)[0]
     assert np.isfinite(actual).all()
     assert np.corrcoef(expected[1:].ravel(), actual[1:].ravel())[0, 1] > 0.99
-    plan_from_onnx(trt, made.read_bytes(), profiles_for((16, 32), 4), configure=for_ampere)
+    plan_from_onnx(trt, made.read_bytes(), profiles_for(padded, (16, 32), 4), configure=for_ampere)
 
 
 # What must be caught before a GPU sees it
@@ -133,7 +135,7 @@ ODD = {
 @pytest.mark.parametrize("content", ODD.values(), ids=ODD.keys())
 def test_a_graph_that_tensorrt_cannot_take_is_an_error_with_its_words(content: bytes) -> None:
     with pytest.raises(SmithError, match="TensorRT"):
-        plan_from_onnx(trt, content, [Profile(4, 1, 2)], configure=for_ampere)
+        plan_from_onnx(trt, content, [Profile({"x": (4,)}, 1, 2)], configure=for_ampere)
 
 
 def test_a_missing_profile_is_an_error(exported: Callable[[str], Exported]) -> None:
@@ -143,9 +145,12 @@ def test_a_missing_profile_is_an_error(exported: Callable[[str], Exported]) -> N
 
 def test_a_profile_beyond_the_models_positions_is_an_error(exported: Callable[[str], Exported]) -> None:
     with pytest.raises(SmithError, match="TensorRT"):
-        plan_from_onnx(trt, exported("bert-2").file.read_bytes(), [Profile(POSITIONS + 1, 1, 4)], configure=for_ampere)
+        plan_from_onnx(
+            trt, exported("bert-2").file.read_bytes(), profiles_for(INPUTS, [POSITIONS + 1], 4), configure=for_ampere
+        )
 
 
 def test_there_is_a_profile_a_bucket() -> None:
-    assert profiles_for((16, 128), 32) == [Profile(16, 8, 32), Profile(128, 8, 32)]
-    assert profiles_for((16,), 1) == [Profile(16, 1, 1)]
+    assert profiles_for(["ids"], (16, 128), 32) == [Profile({"ids": (16,)}, 8, 32), Profile({"ids": (128,)}, 8, 32)]
+    assert profiles_for(["ids"], (16,), 1) == [Profile({"ids": (16,)}, 1, 1)]
+    assert Profile({"pixels": (3, 8, 8)}, 2, 4).range_of("pixels") == ((1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))

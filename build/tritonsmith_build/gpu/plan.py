@@ -9,28 +9,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.gpu.profiles import Profile
 
 # What TensorRT only warns of and what then fails, or is quietly wrong, when the engine runs.
 _FATAL_WARNINGS = re.compile(r"not self-consistent|out of bounds|outside the range", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Rows from 1 to ``max_rows``, all of one length; tuned for ``best_rows``."""
-
-    length: int
-    best_rows: int
-    max_rows: int
-
-
-def profiles_for(buckets: Sequence[int], max_batch_size: int) -> list[Profile]:
-    """One profile a bucket, from the table that the tokenizing step pads to, tuned for a quarter of the largest batch."""
-    best = max(1, max_batch_size // 4)
-    return [Profile(length, best, max_batch_size) for length in buckets]
 
 
 def plan_from_onnx(
@@ -100,7 +85,11 @@ def _profile(builder: Any, network: Any, profile: Profile) -> Any:
     made = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         name = network.get_input(index).name
-        shapes = [(rows, profile.length) for rows in (1, profile.best_rows, profile.max_rows)]
+        if name not in profile.shapes:
+            raise SmithError(
+                f"no shape is known for the input {name}", where="TensorRT", fix="name every input in the profiles"
+            )
+        shapes = profile.range_of(name)
         if made.set_shape(name, *shapes) is False:
             raise SmithError(f"input {name} cannot have the shapes {shapes}", where="TensorRT", fix="correct input.buckets")
     return made

@@ -1,0 +1,1 @@
+"""TensorRT: its engines built, read, run and measured. Its module is an argument everywhere but in ``host``."""
