@@ -1,6 +1,7 @@
 # make run    build the sentiment pipeline, serve it, ask it, stop
 # make serve  the same, and stay up
 # make test   everything that must hold; make test-full adds what takes long
+# make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # Another Python: make PYTHON=python3.12 run
 
 SHELL := /bin/sh
@@ -11,7 +12,7 @@ export TRITONSMITH_CACHE ?= $(CURDIR)/.tritonsmith/cache
 FITS = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do "$$p" -c '$(FITS)' 2>/dev/null && echo "$$p" && break; done)
 
-.PHONY: run serve test test-full lint
+.PHONY: run serve test test-full gpu lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -27,6 +28,14 @@ test: lint
 test-full: lint
 	$(BIN)/python -m pytest
 
+# The tests run whatever the report says; either's failure is the command's.
+gpu:
+	@if command -v nvidia-smi >/dev/null; then \
+		$(MAKE) --no-print-directory .venv/gpu.stamp || exit 1; failed=0; \
+		$(BIN)/python -m tritonsmith_build gpu-report sentiment embeddings || failed=1; \
+		$(BIN)/python -m pytest tests/gpu || failed=1; exit $$failed; \
+	else echo "no GPU here (nvidia-smi is not to be found): nothing to measure"; fi
+
 lint: .venv/test.stamp
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
@@ -41,6 +50,10 @@ lint: .venv/test.stamp
 .venv/test.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/run.stamp
+
+.venv/gpu.stamp: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[dev,gpu]'
+	@touch $@
 
 .venv/bin/python:
 	@"$(PYTHON)" -c '$(FITS)' 2>/dev/null || { echo "error: Python 3.11 or 3.12 is needed; run: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }

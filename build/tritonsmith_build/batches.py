@@ -16,12 +16,17 @@ from tritonsmith_build.errors import SmithError
 
 
 def batches(
-    tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], *, rows: int, length: int | None = None
+    tokenizer: Path,
+    settings: TokenizeSettings,
+    texts: Sequence[str],
+    *,
+    rows: int,
+    length: int | None = None,
+    padding: Padding = "longest",
 ) -> Iterator[Arrays]:
-    """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else to the batch's longest."""
+    """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else ``padding`` says how long."""
     if length is not None:
-        settings = replace(settings, max_length=length, buckets=(length,))
-    padding: Padding = "longest" if length is None else "bucket"
+        settings, padding = replace(settings, max_length=length, buckets=(length,)), "bucket"
     step = Tokenize(Tokenizer.from_file(str(tokenizer)), settings, padding=padding, count=lambda name, amount: None)
     for start in range(0, len(texts), rows):
         column = np.array([[text.encode()] for text in texts[start : start + rows]], dtype=np.object_)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tritonsmith_build import repository as repo
 from tritonsmith_build.batches import batches, run_all
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.examples import Examples, examples_from_file
-from tritonsmith_build.facts import ModelFacts, lock_text
-from tritonsmith_build.hashing import sha256
+from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.gpu.host import GpuHost, gpu_host
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.render import VERSION, Names, rendered
+from tritonsmith_build.publish import Built, Proved, Publication
 from tritonsmith_build.source import locate
 from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, steps_code, versions
@@ -29,18 +28,17 @@ from tritonsmith_build.tasks import TASKS
 if TYPE_CHECKING:
     from tritonsmith_build.stages.graphs import EngineGraph
 
-TOOLS = ("nvidia-modelopt", "torch", "transformers", "peft", "onnx", "onnxscript", "onnxruntime", "tokenizers", "tritonsmith")
 _CALIBRATION_TEXTS = 256
 
 
 @dataclass(frozen=True)
-class Built:
-    """What a build left in the repository."""
+class _Graph:
+    """The graph of a precision, gated on a CPU."""
 
-    pipeline: str
-    manifest: dict[str, Any]
-    changed: tuple[str, ...]
-    """Paths inside the repository that were written; empty where all stood there already."""
+    file: Path
+    key: str
+    record: dict[str, Any]
+    """What the manifest says of it."""
 
 
 def build_pipeline(
@@ -51,11 +49,15 @@ def build_pipeline(
     progress: Progress,
     precision: Precision | None = None,
     target: TargetName = "cpu",
+    host: GpuHost | None = None,
 ) -> Built:
     """Build ``spec`` for a target into ``repository``; what other targets have there stays.
 
-    Nothing in the repository is touched before every stage has succeeded. Raises SmithError.
+    ``host`` is what a plan is built with and for, this machine's GPU where none is given. Nothing in the repository is
+    touched before every stage has succeeded. Raises SmithError, for a missing GPU before anything else.
     """
+    if TARGETS[target].plan and host is None:
+        host = gpu_host()
     if precision:
         spec = spec.model_copy(update={"engine": spec.engine.model_copy(update={"precision": precision})})
     if spec.engine.precision not in TARGETS[target].routes:
@@ -63,14 +65,15 @@ def build_pipeline(
         what = f"{spec.engine.precision} does not run on the {target} target"
         raise SmithError(what, where=f"{spec.file}: engine.precision", fix=fix)
     with disk_errors(repository):
-        return _Build(spec, target, cache, progress).into(repository)
+        return _Build(spec, target, cache, progress, host).into(repository)
 
 
 class _Build:
-    def __init__(self, spec: PipelineSpec, target: TargetName, cache: StageCache, progress: Progress) -> None:
-        self.spec, self.cache, self.progress = spec, cache, progress
+    def __init__(
+        self, spec: PipelineSpec, target: TargetName, cache: StageCache, progress: Progress, host: GpuHost | None
+    ) -> None:
+        self.spec, self.cache, self.progress, self.host = spec, cache, progress, host
         self.task, self.target_name, self.target = TASKS[spec.task], target, TARGETS[target]
-        self.weights: dict[str, float] = {"float": 1.0}
 
     def into(self, repository: Path) -> Built:
         with self.progress.stage(self.spec.name, "load") as stage:
@@ -84,8 +87,17 @@ class _Build:
         self._gate_file = self.spec.beside(self.spec.gate.data or Path("gate.txt"))
         exported = self._export()
         verified = self._verify(exported)
-        engine, gated = self._proved(exported)
-        return self._publish(repository, engine, verified, gated)
+        graph = self._proved(exported)
+        record = {**graph.record, "verify": verified}
+        engine = Proved(graph.file, self.target.artefact, record)
+        if self.host is not None:
+            engine = self._planned(self.host, exported, graph, record)
+        with self.progress.stage(self.spec.name, "render") as stage:
+            publication = Publication(repository, self.spec, self.facts, self.target_name, self.target)
+            built = publication.write(engine, self.tokenizer)
+            changed = f"{len(built.changed)} files written to {repository}"
+            stage.note = changed if built.changed else f"unchanged in {repository}"
+        return built
 
     # Each stage: its key, then what makes it. What is heavy to import is imported where it is needed, so that a
     # build with nothing to do takes no longer than reading a few files.
@@ -148,22 +160,25 @@ class _Build:
         figures: list[dict[str, Any]] = _figures(self._stage("verify", key, make, note) / "verify.json")
         return figures
 
-    def _proved(self, exported: Path) -> tuple[Path, dict[str, Any]]:
-        """The engine at the spec's precision and what it proved; INT8 leaves out as little as the gate allows."""
+    def _proved(self, exported: Path) -> _Graph:
+        """The graph at the spec's precision and what it proved; INT8 leaves out as little as the gate allows."""
         routes = self.target.routes[self.spec.engine.precision]
         if not routes:
-            return exported, self._gate(exported, exported, self._export_key)
+            gated = self._gate(exported, exported, self._export_key)
+            return _Graph(exported, self._export_key, {"weights": {"float": 1.0}, "gate": gated})
         for route in routes:
-            engine, key = self._converted(exported, route)
+            graph = self._converted(exported, route)
             try:
-                left_out = {"not_quantized": route.leave_out} if route.leave_out else {}
-                return engine, {**left_out, **self._gate(exported, engine, key)}
+                gated = self._gate(exported, graph.file, graph.key)
             except GateError as error:
                 failed = error
                 self.progress.say(f"{self.spec.name}: with the MatMuls {route.leave_out} not quantized, {failed.what}")
+            else:
+                left_out = {"not_quantized": route.leave_out} if route.leave_out else {}
+                return replace(graph, record={**graph.record, "gate": {**left_out, **gated}})
         raise failed
 
-    def _converted(self, exported: Path, route: Route) -> tuple[Path, str]:
+    def _converted(self, exported: Path, route: Route) -> _Graph:
         texts = examples_of(self.spec, self.spec.calibration.data, "calibration.txt").texts[:_CALIBRATION_TEXTS]
 
         def make(folder: Path) -> None:
@@ -182,12 +197,10 @@ class _Build:
         own = code(*route.code, "stages/proof.py")
         key = digest(own, _served_code(), self._export_key, versions(*route.packages), texts, route.function, route.leave_out)
         folder = self._stage(self.spec.engine.precision, key, make, note)
-        self.weights = _figures(folder / "weights.json")
-        return folder / "model.onnx", key
+        return _Graph(folder / "model.onnx", key, {"weights": _figures(folder / "weights.json")})
 
     def _gate(self, exported: Path, engine: Path, engine_key: str) -> dict[str, Any]:
-        examples, gate = self.gate_texts, self.spec.gate
-        labels = examples.label_ids(self.facts.labels, where=self._gate_file) if self.facts.labels and examples.labels else []
+        examples, labels = self.gate_texts, self._gate_labels
 
         def make(folder: Path) -> None:
             from tritonsmith_steps.engine import session_from_file
@@ -210,51 +223,38 @@ class _Build:
         own = code("stages/gate.py", "batches.py")
         key = digest(own, _served_code(), engine_key, self._export_key, versions("onnxruntime"), examples.texts, labels)
         figures: dict[str, Any] = _figures(self._stage("gate", key, make, note) / "gate.json")
-        check(self.spec.name, gate, figures)
+        check(self.spec.name, self.spec.gate, figures)
         return figures
 
-    def _publish(self, repository: Path, engine: Path, verified: list[dict[str, Any]], gated: dict[str, Any]) -> Built:
-        spec, names = self.spec, Names.of(self.spec)
-        with self.progress.stage(spec.name, "render") as stage:
-            folder = repository / names.engine / str(VERSION)
-            files = {
-                f"{names.engine}/{VERSION}/{self.target.artefact}": engine,
-                f"{names.tokenize}/{VERSION}/tokenizer.json": self.tokenizer,
-            }
-            target = {
-                "key": digest(self._export_key, spec.engine.precision, verified, gated),
-                "precision": spec.engine.precision,
-                "files": {path: {"sha256": sha256(file), "bytes": file.stat().st_size} for path, file in files.items()},
-                "versions": versions(*TOOLS),
-                "weights": self.weights,
-                "verify": verified,
-                "gate": gated,
-            }
-            manifest = {
-                "pipeline": spec.name,
-                "task": spec.task,
-                "source": spec.source.model_dump(mode="json", exclude_none=True),
-                "weights": self.facts.weights,
-                "adapter": self.facts.adapter,
-                "targets": {**(repo.read_manifest(folder) or {}).get("targets", {}), self.target_name: target},
-            }
-            texts = rendered(spec, self.facts)
-            changed = repo.stale(repository, texts)
-            new: dict[Path, Path | str] = {repository / path: texts[path] for path in changed}
-            if repo.read_manifest(folder) != manifest or not _stand(repository, target["files"]):
-                # The manifest comes last: one that is there speaks of an engine that is there.
-                record = f"{names.engine}/{VERSION}/{repo.MANIFEST}"
-                new |= {repository / path: file for path, file in files.items()}
-                new[repository / record] = json.dumps(manifest, indent=2) + "\n"
-                changed += [*files, record]
-            repo.place_files({**self._lock(), **new})
-            stage.note = f"{len(changed)} files written to {repository}" if changed else f"unchanged in {repository}"
-        return Built(spec.name, manifest, tuple(changed))
+    @property
+    def _gate_labels(self) -> list[int]:
+        if not (self.facts.labels and self.gate_texts.labels):
+            return []
+        return self.gate_texts.label_ids(self.facts.labels, where=self._gate_file)
 
-    def _lock(self) -> dict[Path, str]:
-        """The lock file, where it says something else."""
-        file, text = self.spec.lock_file, lock_text(self.spec, self.facts)
-        return {file.parent / name: text for name in repo.stale(file.parent, {file.name: text})}
+    def _planned(self, host: GpuHost, exported: Path, graph: _Graph, record: dict[str, Any]) -> Proved:
+        """The graph's plan for this host's GPU, read, verified, gated and measured there."""
+        from tritonsmith_build.gpu.planning import Planning
+
+        planning = Planning(host, self.spec, self.facts, self.settings)
+        texts, labels = self.gate_texts.texts, self._gate_labels
+
+        def build(folder: Path) -> None:
+            planning.build(graph.file, folder, self.cache.root / "timings")
+
+        def prove(folder: Path) -> None:
+            figures = planning.prove(plan, exported, self._graph, self.tokenizer, texts, labels)
+            _write_figures(folder / "plan.json", figures)
+
+        own = code("gpu/plan.py", "gpu/options.py", "gpu/profiles.py", "gpu/planning.py")
+        key = digest(own, graph.key, planning.depends_on)
+        built = self._stage("plan", key, build, _megabytes("model.plan"))
+        plan = built / "model.plan"
+        own = code("gpu/running.py", "gpu/inspection.py", "gpu/verify.py", "stages/gate.py")
+        proved = self._stage("prove", digest(own, key, host.gpu.driver, texts, labels), prove)
+        figures = {**_figures(proved / "plan.json"), "network": _figures(built / "network.json")}
+        check(f"{self.spec.name} on {host.gpu.name}", self.spec.gate, figures["gate"])
+        return Proved(plan, host.plan_name, record, host.gpu.compute_capability, figures)
 
 
 def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples:
@@ -263,13 +263,6 @@ def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples
         return examples_from_file(spec.beside(data))
     with resources.as_file(resources.files("tritonsmith_build") / "data" / default) as file:
         return examples_from_file(file)
-
-
-def _stand(repository: Path, files: Any) -> bool:
-    """Whether every artefact is there in the size the manifest says; its hash is checked before serving."""
-    return all(
-        (repository / path).is_file() and (repository / path).stat().st_size == said["bytes"] for path, said in files.items()
-    )
 
 
 def _served_code() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -31,13 +33,16 @@ Names = Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="a name 
 Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 REPOSITORY = Path("model_repository")
+GPU_REPOSITORY = Path(".tritonsmith/gpu_repository")
+NO_GPU = "no GPU here (nvidia-smi shows none): nothing to measure"
+TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 _INTERRUPTED = 130
 
 
 @app.command()
 def build(
     pipelines: Names,
-    target: Annotated[Literal["cpu", "onnxruntime"], typer.Option(help="where the engine will run")] = "cpu",
+    target: Annotated[TargetName, typer.Option(help="where the engine will run")] = "cpu",
     precision: Annotated[Literal["fp32", "fp16", "bf16", "int8"] | None, typer.Option(help="instead of the spec's")] = None,
     repository: Repository = REPOSITORY,
     as_json: AsJson = False,
@@ -126,6 +131,36 @@ def measure_precision(
         sys.stdout.write(text)
 
 
+@app.command("gpu-report")
+def report_gpu(
+    pipelines: Names,
+    output: Annotated[Path, typer.Option(help="the folder for gpu-report.md and gpu-report.json")] = Path("docs"),
+    repository: Annotated[Path, typer.Option(help="where the plans are built and served from")] = GPU_REPOSITORY,
+) -> None:
+    """Build, prove, verify and measure FP16 and INT8 plans on this machine's GPU; serve them too inside Triton's image.
+
+    Example: `tritonsmith gpu-report sentiment embeddings`
+    """
+    need("build")
+    from tritonsmith_build.gpu.host import gpu_host
+    from tritonsmith_build.pipelines import specs_named
+    from tritonsmith_build.server.plans import gpus
+
+    if not gpus():
+        console.print(NO_GPU)
+        return
+    host = gpu_host()
+    from tritonsmith_build.gpu.report import measured
+    from tritonsmith_build.progress import Progress
+    from tritonsmith_build.stagecache import StageCache
+
+    report = measured(specs_named(pipelines), host, repository, cache=StageCache.default(), progress=Progress(console))
+    report.write(output, shlex.join(["tritonsmith", *sys.argv[1:]]))
+    console.print(f"written: {output / 'gpu-report.md'}", highlight=False, soft_wrap=True)
+    if report.failed:
+        raise typer.Exit(1)
+
+
 @app.command()
 def lint(
     repository: Annotated[Path, typer.Argument(help="any Triton model repository")] = REPOSITORY,
@@ -153,6 +188,7 @@ def lint(
 @app.command()
 def serve(
     repository: Repository = REPOSITORY,
+    target: Annotated[TargetName, typer.Option(help="which of its engines to serve")] = "cpu",
     pipelines: Annotated[str, typer.Option(help="names with commas between; all that are built where left out")] = "",
     host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
@@ -166,13 +202,14 @@ def serve(
 
     Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0`
     """
-    need("server")
-    from tritonsmith_build.server.preflight import Ports
+    from tritonsmith_build.server.ports import Ports
+    from tritonsmith_build.server.serve import Wanted, default_log
     from tritonsmith_build.server.serve import serve as run
 
     ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port)
-    wanted = [name.strip() for name in pipelines.split(",") if name.strip()]
-    run(repository, wanted, ports, log=log, cache=cache, as_json=as_json, console=error_console if as_json else console)
+    names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
+    wanted = Wanted(repository, ports, names, target, cache, log or default_log(ports))
+    run(wanted, _sayer(error_console if as_json else console), as_json=as_json)
 
 
 @app.command()
@@ -186,7 +223,7 @@ def demo(pipelines: Names, repository: Repository = REPOSITORY) -> None:
 
     names = [spec.name for spec in specs_named(pipelines)]
     build(pipelines, repository=repository)
-    run(repository, names, console)
+    run(repository, names, console, _sayer(console))
 
 
 @app.command()
@@ -282,6 +319,10 @@ def _command(data: Any, output: Path | None) -> str:
     names = {str(file): file.name for file in (data.train, data.dev)} | ({str(output): "FOLDER"} if output else {})
     about = {data.about: "…"} if data.about else {}
     return shlex.join(["tritonsmith", *((names | about).get(word, word) for word in sys.argv[1:])])
+
+
+def _sayer(shown: Console) -> Callable[[str], None]:
+    return partial(shown.print, highlight=False, soft_wrap=True, markup=False)
 
 
 def _print_json(value: object) -> None:

@@ -12,8 +12,8 @@ from rich.table import Table
 from tritonsmith import Client, Pipeline
 
 from tritonsmith_build.infer import ROWS, cells
-from tritonsmith_build.server.preflight import Ports
-from tritonsmith_build.server.serve import started
+from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.serve import Say, Wanted, default_log, started
 
 SENTENCES = (
     "A delight from start to finish.",
@@ -24,11 +24,12 @@ SENTENCES = (
 _ROUNDS = 20
 
 
-def demo(repository: Path, pipelines: Sequence[str], console: Console) -> None:
+def demo(repository: Path, pipelines: Sequence[str], console: Console, say: Say) -> None:
     """Serve the pipelines on free ports, ask each about the README's sentences over gRPC and HTTP, and stop."""
     ports = Ports.free("127.0.0.1", http=0, grpc=0, metrics=0)
     start = time.perf_counter()
-    with started(repository, pipelines, ports, log=None, cache=False, console=console) as server:
+    wanted = Wanted(repository, ports, tuple(pipelines), cache=False, log=default_log(ports))
+    with started(wanted, say) as server:
         console.print(f"\nTriton is up after {time.perf_counter() - start:.1f} s\n", highlight=False)
         for name in server.pipelines:
             for url in (ports.grpc_url, ports.http_url):

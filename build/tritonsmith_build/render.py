@@ -16,7 +16,8 @@ from tritonsmith_build.tasks import TASKS, Tensor
 
 VERSION = 1
 TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
-PLAN_ARTEFACT = "model.plan"
+OVERLAY = "host-tensorrt"
+"""The configuration, by Triton's name for it, that says which plans this host has. It is not committed."""
 
 Message = dict[str, Any]
 
@@ -66,6 +67,15 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
         files[f"{model}/{VERSION}/step.json"] = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     files[f"{names.ensemble}/{VERSION}/.gitkeep"] = ""
     return files
+
+
+def overlay(spec: PipelineSpec, facts: ModelFacts, plans: Mapping[str, str]) -> dict[str, str]:
+    """The engine's configuration on hosts with these plans (file by compute capability), by its path."""
+    names = Names.of(spec)
+    path = f"{names.engine}/configs/{OVERLAY}.pbtxt"
+    text = _header(spec) + pbtxt(_engine_tensorrt(spec, facts, names, plans))
+    config_from_text(text, where=path)
+    return {path: text}
 
 
 def _header(spec: PipelineSpec) -> str:
@@ -151,15 +161,54 @@ def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> 
     }
 
 
-def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
-    kind = {"backend": "tensorrt", "default_model_filename": PLAN_ARTEFACT}
+def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names, plans: Mapping[str, str] | None = None) -> Message:
+    default = next(iter(plans.values())) if plans else TARGETS["tensorrt"].artefact
+    kind = {"backend": "tensorrt", "default_model_filename": default}
+    by_gpu = [{"key": capability, "value": file} for capability, file in (plans or {}).items()]
     profiles = [str(index) for index in range(len(facts.buckets))]  # left out, Triton would use the first alone
+    sizes = sorted({spec.engine.best_batch_size, spec.engine.max_batch_size})
     return {
         **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        **({"cc_model_filenames": by_gpu} if by_gpu else {}),
         "instance_group": {"count": 1, "kind": Word("KIND_GPU"), "profile": profiles},
-        "dynamic_batching": _engine_batching(spec),
+        "dynamic_batching": {"preferred_batch_size": sizes, **_engine_batching(spec)},
+        **_tensorrt_optimization(spec, facts),
         "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
     }
+
+
+def _tensorrt_optimization(spec: PipelineSpec, facts: ModelFacts) -> Message:
+    wishes = spec.engine.tensorrt
+    cuda: Message = {name: True for name in ("busy_wait_events", "output_copy_stream") if getattr(wishes, name)}
+    if wishes.cuda_graphs:
+        cuda = {"graphs": True, **cuda, "graph_spec": _graph_specs(spec, facts)}
+    optimization = {
+        **({"cuda": cuda} if cuda else {}),
+        **({"eager_batching": True} if wishes.eager_batching else {}),
+    }
+    return {"optimization": optimization} if optimization else {}
+
+
+def _graph_specs(spec: PipelineSpec, facts: ModelFacts) -> list[Message]:
+    """A CUDA graph for each bucket and doubled batch, which also runs what is more than half as large."""
+
+    def shapes(length: int) -> list[Message]:
+        return [{"key": name, "value": {"dim": [length]}} for name in facts.inputs]
+
+    rows, sizes = 1, []
+    while rows < spec.engine.max_batch_size:
+        sizes.append(rows)
+        rows *= 2
+    pairs = zip([0, *sizes], [*sizes, spec.engine.max_batch_size], strict=True)
+    return [
+        {
+            "batch_size": most,
+            "input": shapes(length),
+            "graph_lower_bound": {"batch_size": below + 1, "input": shapes(length)},
+        }
+        for below, most in pairs
+        for length in facts.buckets
+    ]
 
 
 def _interface(

@@ -65,11 +65,38 @@ class Input(Table):
         return self
 
 
+class TensorRT(Table):
+    """How TensorRT builds an engine, and which of its backend's optimizations Triton uses. What fits depends on the host."""
+
+    best_batch_size: Count | None = None
+    optimization_level: int = Field(default=3, strict=True, ge=0, le=5)
+    workspace_mb: Count | None = None
+    version_compatible: Flag = False
+    hardware_compatible: Literal["none", "ampere_plus", "same_compute_capability"] = "none"
+    cuda_graphs: Flag = False
+    busy_wait_events: Flag = False
+    output_copy_stream: Flag = False
+    eager_batching: Flag = False
+
+
 class Engine(Table):
     """How the model runs."""
 
     precision: Precision = "fp32"
     max_batch_size: Count = 32
+    tensorrt: TensorRT = TensorRT()
+
+    @model_validator(mode="after")
+    def _best_fits(self) -> Self:
+        best = self.tensorrt.best_batch_size
+        if best is not None and best > self.max_batch_size:
+            raise ValueError(f"tensorrt.best_batch_size is {best}; it must not exceed max_batch_size, {self.max_batch_size}")
+        return self
+
+    @property
+    def best_batch_size(self) -> int:
+        """The rows that TensorRT tunes for: as the spec says, else a quarter of the largest batch."""
+        return self.tensorrt.best_batch_size or max(1, self.max_batch_size // 4)
 
 
 class Serving(Table):

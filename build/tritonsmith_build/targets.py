@@ -9,7 +9,7 @@ from typing import Literal
 from tritonsmith_build.leave_out import LEAVE_OUT
 from tritonsmith_build.spec import Precision
 
-TargetName = Literal["cpu", "onnxruntime"]
+TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,30 @@ class Route:
 class Target:
     """A kind of server."""
 
+    backend: str
+    """Triton's, which a server must have."""
     artefact: str
-    """The engine's file, which the target's configuration names."""
+    """The engine's file, which the target's configuration names; a plan is named by its GPU too."""
     routes: Mapping[Precision, tuple[Route, ...]]
     """By precision, what is tried in turn until the gate is passed; nothing where the FP32 graph serves as it is."""
+    plan: bool = False
+    """Whether TensorRT builds a plan from that graph, which needs the GPU that will run it."""
 
 
 _MODELOPT = ("onnx", "onnxruntime", "nvidia-modelopt")
 
+_GPU_ROUTES: dict[Precision, tuple[Route, ...]] = {
+    "fp32": (),
+    "fp16": (Route("gpu_precision:fp16_from_onnx", packages=_MODELOPT),),
+    "int8": tuple(Route("gpu_precision:int8_from_onnx", row, _MODELOPT) for row in LEAVE_OUT),
+}
+
 TARGETS: dict[TargetName, Target] = {
     "cpu": Target(
+        backend="python",
         artefact="model.cpu.onnx",
         routes={"fp32": (), "int8": tuple(Route("precision:int8_from_onnx", row) for row in LEAVE_OUT)},
     ),
-    "onnxruntime": Target(
-        artefact="model.onnx",
-        routes={
-            "fp32": (),
-            "fp16": (Route("gpu_precision:fp16_from_onnx", packages=_MODELOPT),),
-            "int8": tuple(Route("gpu_precision:int8_from_onnx", row, _MODELOPT) for row in LEAVE_OUT),
-        },
-    ),
+    "onnxruntime": Target(backend="onnxruntime", artefact="model.onnx", routes=_GPU_ROUTES),
+    "tensorrt": Target(backend="tensorrt", artefact="model.plan", routes=_GPU_ROUTES, plan=True),
 }

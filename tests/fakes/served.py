@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -103,5 +102,5 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pids: Sequence[int]) -> list[int]:
-    """Those that still run."""
-    return [pid for pid in pids if os.path.exists(f"/proc/{pid}")]  # noqa: PTH110 (no path of ours)
+    """Those that still run. One that is dead and that nobody has asked after yet does not."""
+    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]

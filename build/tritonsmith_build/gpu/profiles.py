@@ -23,7 +23,9 @@ class Profile:
         return least, best, largest
 
 
-def profiles_for(inputs: Iterable[str], buckets: Sequence[int], max_batch_size: int) -> list[Profile]:
-    """One profile a bucket, from the table that the tokenizing step pads to, tuned for a quarter of the largest batch."""
-    names, best = list(inputs), max(1, max_batch_size // 4)
+def profiles_for(
+    inputs: Iterable[str], buckets: Sequence[int], max_batch_size: int, *, best_rows: int | None = None
+) -> list[Profile]:
+    """One profile a bucket, from the table that the tokenizing step pads to; tuned for a quarter of the largest batch."""
+    names, best = list(inputs), best_rows or max(1, max_batch_size // 4)
     return [Profile(dict.fromkeys(names, (length,)), best, max_batch_size) for length in buckets]

@@ -2,81 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.hashing import sha256
-from tritonsmith_build.pbtxt import config_from_text
 from tritonsmith_build.repository import read_manifest
+from tritonsmith_build.server.plans import host, plan_problem
 
 SHARED_MEMORY = Path("/dev/shm")
 _NEEDED_SHARED_MEMORY = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens, on one host."""
-
-    host: str
-    http: int
-    grpc: int
-    metrics: int
-
-    @classmethod
-    def free(cls, host: str, *, http: int, grpc: int, metrics: int) -> Ports:
-        """The given ports, a free one for each 0. Raises SmithError for one that is taken."""
-        with _Held(host) as held:
-            return cls(host, held.take("http-port", http), held.take("grpc-port", grpc), held.take("metrics-port", metrics))
-
-    @property
-    def http_url(self) -> str:
-        """For a client on this machine."""
-        return f"http://{self._reach}:{self.http}"
-
-    @property
-    def grpc_url(self) -> str:
-        """For a client on this machine."""
-        return f"grpc://{self._reach}:{self.grpc}"
-
-    @property
-    def metrics_url(self) -> str:
-        """The page that Prometheus reads."""
-        return f"http://{self._reach}:{self.metrics}/metrics"
-
-    @property
-    def _reach(self) -> str:
-        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
-
-
-class _Held:
-    """Holds every port until all are chosen, so that no two are the same."""
-
-    def __init__(self, host: str) -> None:
-        self.host, self.sockets = host, list[socket.socket]()
-
-    def __enter__(self) -> _Held:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for held in self.sockets:
-            held.close()
-
-    def take(self, option: str, port: int) -> int:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        held = socket.socket(family, socket.SOCK_STREAM)
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sockets.append(held)
-        try:
-            held.bind((self.host, port))
-            held.listen()
-        except OSError as error:
-            what = f"port {port} on {self.host} cannot be used ({error.strerror})"
-            raise SmithError(what, where=f"--{option}", fix=f"end what uses it, or give --{option} 0 for a free one") from None
-        return int(held.getsockname()[1])
+# Read without protobuf, which a server's image need not have; the text is this project's own rendering.
+_STEP = re.compile(r'model_name: "([^"]+)"\s+model_version: (\d+)')
 
 
 @dataclass(frozen=True)
@@ -86,10 +27,12 @@ class Found:
     ready: tuple[str, ...]
     not_ready: dict[str, str]
     """Why each of these cannot, and what to do."""
+    backend_options: tuple[str, ...] = ()
+    """What Triton must be told for their engines, as ``--backend-config`` takes it."""
 
 
-def pipelines_in(repository: Path, wanted: Sequence[str] = ()) -> Found:
-    """Look at each ensemble (or those ``wanted``) and its artefacts for the ``cpu`` target.
+def pipelines_in(repository: Path, target: str, backends: Collection[str], wanted: Sequence[str] = ()) -> Found:
+    """Look at each ensemble (or those ``wanted``) and its artefacts for a target, on a server with these backends.
 
     Raises SmithError where there is no repository, a wanted pipeline is not in it, or none is ready.
     """
@@ -101,33 +44,50 @@ def pipelines_in(repository: Path, wanted: Sequence[str] = ()) -> Found:
         raise SmithError(
             f"no pipeline {unknown[0]}; there are: {there}", where=repository, fix="correct --pipelines or build it"
         )
-    problems = {name: _problem(repository, name, steps[name]) for name in (wanted or steps)}
+    built = {name: _target(repository, steps[name], target) for name in (wanted or steps)}
+    problems = {name: _problem(repository, name, target, entry, backends) for name, entry in built.items()}
     ready = tuple(name for name, problem in problems.items() if problem is None)
     not_ready = {name: problem for name, problem in problems.items() if problem is not None}
     if not ready or (wanted and not_ready):
         reasons = "; ".join(f"{name}: {problem}" for name, problem in not_ready.items()) or "it holds no pipeline"
         raise SmithError(f"nothing to serve: {reasons}", where=repository)
-    return Found(ready, not_ready)
+    plans = [plan for name in ready for plan in built[name].get("plans", {}).values()]
+    newer = ("tensorrt,version-compatible=true",) if any(plan["version_compatible"] for plan in plans) else ()
+    return Found(ready, not_ready, newer)
 
 
 def _steps(file: Path) -> list[tuple[str, int]]:
-    config = config_from_text(file.read_text(encoding="utf-8"), where=file)
-    return [(step.model_name, step.model_version) for step in config.ensemble_scheduling.step]
+    return [(model, int(version)) for model, version in _STEP.findall(file.read_text(encoding="utf-8"))]
 
 
-def _problem(repository: Path, name: str, steps: list[tuple[str, int]]) -> str | None:
-    rebuild = f"run: tritonsmith build {name}"
+def _target(repository: Path, steps: list[tuple[str, int]], target: str) -> dict[str, Any]:
+    """What the engine's manifest says of a target, nothing where it was not built for it."""
     manifests = [manifest for step, version in steps if (manifest := read_manifest(repository / step / str(version)))]
-    files = {path: said for manifest in manifests for path, said in manifest["targets"].get("cpu", {}).get("files", {}).items()}
-    if not files:
-        return f"not built for the cpu target; {rebuild}"
+    found: dict[str, Any] = next((manifest["targets"].get(target, {}) for manifest in manifests), {})
+    return found
+
+
+def _problem(repository: Path, name: str, target: str, entry: dict[str, Any], backends: Collection[str]) -> str | None:
+    rebuild = f"run: tritonsmith build {name}" + (f" --target {target}" if target != "cpu" else "")
+    if "backend" not in entry:
+        return f"not built for the {target} target; {rebuild}"
+    if entry["backend"] not in backends:
+        return f"this server has no {entry['backend']} backend; use the image of docs/containers.md, or serve --target cpu"
+    if problem := next(_damage(repository, entry["files"]), None):
+        return f"{problem}; {rebuild}"
+    if "plans" in entry and (problem := plan_problem(entry["plans"], host())):
+        return f"{problem}; {rebuild} --precision {entry['precision']}"
+    return None
+
+
+def _damage(repository: Path, files: dict[str, Any]) -> Iterator[str]:
+    """A line for each artefact that is not what its manifest says."""
     for path, said in files.items():
         file = repository / path
         if not file.is_file():
-            return f"{path} is missing; {rebuild}"
-        if sha256(file) != said["sha256"]:
-            return f"{path} is not the file its manifest speaks of; {rebuild}"
-    return None
+            yield f"{path} is missing"
+        elif sha256(file) != said["sha256"]:
+            yield f"{path} is not the file its manifest speaks of"
 
 
 def check_shared_memory() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import select
 import shutil
@@ -15,17 +14,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from tritonsmith import Client, TritonsmithError
-
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.server.install import TritonInstall, libpython_folder
-from tritonsmith_build.server.preflight import SHARED_MEMORY, Ports
+from tritonsmith_build.server import health
+from tritonsmith_build.server.install import TritonInstall
+from tritonsmith_build.server.plans import gpus
+from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.preflight import SHARED_MEMORY
 from tritonsmith_build.server.stopping import StopSignals
 
 CACHE_BYTES = 64 * 2**20
@@ -42,29 +41,27 @@ _LOG_HEADER = f"""\
 class TritonServer:
     """Serves ``pipelines`` of ``repository`` while its context lasts.
 
-    Triton's output goes to ``log``. Leaving the context lets requests in flight finish and leaves no process behind,
-    not even where this process itself is killed.
+    Triton's output goes to ``log``, or where this process's own goes. Leaving the context lets requests in flight finish
+    and leaves no process behind, not even where this process itself is killed.
     """
 
     def __init__(
         self,
+        install: TritonInstall,
         repository: Path,
         pipelines: Sequence[str],
         ports: Ports,
-        log: Path,
+        log: Path | None,
         *,
         cache: bool = True,
         config_name: str = "cpu",
+        backend_options: Sequence[str] = (),
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
-        self._cache, self._config_name = cache, config_name
-        self._install, self._libpython = TritonInstall.from_wheel(), libpython_folder()
+        self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._output: IO[str] = self.log.open("w", encoding="utf-8")
-        self._output.write(_LOG_HEADER)
-        self._output.flush()
+        self._output = self._open_log()
         self._folder = _folder_without_spaces()
         self._shm_prefix = f"{self._folder.name}-"
         self._install.lay_out(self._folder, self.repository)
@@ -80,6 +77,15 @@ class TritonServer:
         self._ended = os.pidfd_open(self._process.pid)
         return self
 
+    def _open_log(self) -> IO[str] | None:
+        if self.log is None:
+            return None
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        output = self.log.open("w", encoding="utf-8")
+        output.write(_LOG_HEADER)
+        output.flush()
+        return output
+
     def _command(self) -> list[str]:
         folder, ports = self._folder, self.ports
         options = {
@@ -87,26 +93,30 @@ class TritonServer:
             "backend-directory": folder / "backends",
             "model-control-mode": "explicit",
             "model-config-name": self._config_name,
-            "backend-config": f"python,shm-region-prefix-name={self._shm_prefix}",
             "http-address": ports.host,
             "http-port": ports.http,
             "grpc-address": ports.host,
             "grpc-port": ports.grpc,
             "metrics-address": ports.host,
             "metrics-port": ports.metrics,
-            "allow-gpu-metrics": "false",
+            "allow-gpu-metrics": str(bool(gpus())).lower(),
             "exit-timeout-secs": DRAIN_SECONDS,
             **({"cache-directory": folder / "caches", "cache-config": f"local,size={CACHE_BYTES}"} if self._cache else {}),
         }
-        loads = ["--disable-auto-complete-config", *(f"--load-model={name}" for name in self.pipelines)]
-        return [str(self._install.binary), *(f"--{option}={value}" for option, value in options.items()), *loads]
+        backend_options = (f"python,shm-region-prefix-name={self._shm_prefix}", *self._backend_options)
+        repeated = [
+            *(f"--backend-config={option}" for option in backend_options),
+            *(f"--load-model={name}" for name in self.pipelines),
+        ]
+        flags = [f"--{option}={value}" for option, value in options.items()]
+        return [str(self._install.binary), *flags, "--disable-auto-complete-config", *repeated]
 
     def _environment(self) -> dict[str, str]:
         # The steps run in the environment whose bin comes first on PATH.
         return {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-            "LD_LIBRARY_PATH": f"{self._install.libraries}:{self._libpython}",
+            "PATH": ":".join([str(Path(sys.executable).parent), *_paths("PATH")]),
+            "LD_LIBRARY_PATH": ":".join([*map(str, self._install.libraries), *_paths("LD_LIBRARY_PATH")]),
             "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
         }
 
@@ -142,12 +152,11 @@ class TritonServer:
                 raise SmithError(f"Triton was not ready within {timeout:g} s", where=self.log, fix=self._reasons())
             if self._pause(_POLL_SECONDS, stop):
                 raise KeyboardInterrupt
-        with Client(self.ports.grpc_url, timeout=timeout) as client:
-            for name in self.pipelines:
-                try:
-                    client.pipeline(name)(f"Ready? {uuid.uuid4()}")  # a text no cache knows
-                except TritonsmithError as error:
-                    raise SmithError(f"{name} does not answer: {error}", where=self.log, fix=self._reasons()) from None
+        for name in self.pipelines:
+            try:
+                health.ask(self.ports.http_url, name, timeout=timeout)
+            except SmithError as error:
+                raise SmithError(error.what, where=self.log, fix=self._reasons()) from None
 
     def _says_ready(self) -> bool:
         try:
@@ -158,6 +167,8 @@ class TritonServer:
 
     def _reasons(self) -> str:
         """The errors in Triton's log, or else its end."""
+        if self.log is None:
+            return "its log above says why"
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         errors = [line.partition("] ")[2].partition("\\n\\nAt:")[0] for line in lines if line.startswith("E")]
         real = [error for error in errors if not any(words in error for words in _HARMLESS)]
@@ -181,9 +192,7 @@ class TritonServer:
         return any(states.get(name) != "UNAVAILABLE" for name in self.pipelines)
 
     def _post(self, path: str) -> Any:
-        request = urllib.request.Request(f"{self.ports.http_url}/v2/repository/{path}", b"{}")
-        with urllib.request.urlopen(request, timeout=DRAIN_SECONDS) as reply:
-            return json.loads(reply.read() or b"null")
+        return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, timeout=DRAIN_SECONDS)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
@@ -197,10 +206,15 @@ class TritonServer:
                 os.killpg(self._process.pid, signal.SIGKILL)  # a step's process that outlived the server
             self._process.wait()
             os.close(self._ended)
-            self._output.close()
+            if self._output:
+                self._output.close()
             for leftover in SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
                 leftover.unlink(missing_ok=True)
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _paths(variable: str) -> list[str]:
+    return [path for path in os.environ.get(variable, "").split(":") if path]
 
 
 def _folder_without_spaces() -> Path:

@@ -1,75 +1,88 @@
-"""``tritonsmith serve``: from a repository to answers, until told to stop."""
+"""From a repository to answers, until told to stop: what ``tritonsmith serve`` and a container's entry both do."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-
-from tritonsmith_build.server.preflight import Ports, check_shared_memory, pipelines_in
+from tritonsmith_build.server.install import TritonInstall
+from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.preflight import check_shared_memory, pipelines_in
 from tritonsmith_build.server.process import TritonServer
 from tritonsmith_build.server.stopping import StopSignals
 
+TARGETS = {"cpu": "cpu", "onnxruntime": "onnxruntime", "tensorrt": "host-tensorrt"}
+"""By target, the name of the configurations that Triton is to prefer to ``config.pbtxt``."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to serve and how."""
+
+    repository: Path
+    ports: Ports
+    pipelines: tuple[str, ...] = ()
+    """All that are built, where none is named."""
+    target: str = "cpu"
+    cache: bool = True
+    log: Path | None = None
+    """None where Triton's own log goes where this process's output goes."""
+
 
 @contextlib.contextmanager
-def started(
-    repository: Path,
-    wanted: Sequence[str],
-    ports: Ports,
-    *,
-    log: Path | None,
-    cache: bool,
-    console: Console,
-    stop: StopSignals | None = None,
-) -> Iterator[TritonServer]:
-    """A server whose pipelines have all answered; says what it serves and what it leaves out."""
+def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterator[TritonServer]:
+    """A server whose pipelines have all answered; says what it leaves out."""
     check_shared_memory()
-    found = pipelines_in(repository, wanted)
+    install = TritonInstall.found()
+    found = pipelines_in(wanted.repository, wanted.target, install.backend_names, wanted.pipelines)
     for name, problem in found.not_ready.items():
-        console.print(f"{name} is left out: {problem}", highlight=False, soft_wrap=True)
-    log = log or Path(".tritonsmith") / f"triton-{ports.http}.log"
-    with TritonServer(repository, found.ready, ports, log, cache=cache) as server:
-        with console.status("starting Triton"):
-            server.wait_until_ready(stop=stop)
+        say(f"{name} is left out: {problem}")
+    with TritonServer(
+        install,
+        wanted.repository,
+        found.ready,
+        wanted.ports,
+        wanted.log,
+        cache=wanted.cache,
+        config_name=TARGETS[wanted.target],
+        backend_options=found.backend_options,
+    ) as server:
+        say("starting Triton")
+        server.wait_until_ready(stop=stop)
         yield server
 
 
-def serve(
-    repository: Path,
-    wanted: Sequence[str],
-    ports: Ports,
-    *,
-    log: Path | None,
-    cache: bool,
-    as_json: bool,
-    console: Console,
-) -> None:
+def serve(wanted: Wanted, say: Say, *, as_json: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C, then let requests in flight finish. Raises SmithError where Triton ends by itself."""
     with (
         StopSignals() as stop,
         contextlib.suppress(KeyboardInterrupt),
-        started(repository, wanted, ports, log=log, cache=cache, console=console, stop=stop) as server,
+        started(wanted, say, stop) as server,
     ):
-        _say_ready(server, as_json=as_json, console=console)
+        for line in [_as_json(server)] if as_json else _as_text(server):
+            print(line, flush=True)  # noqa: T201 (what scripts wait for)
         server.wait(stop)
-        console.print("finishing the requests in flight (Ctrl-C again to end at once)")
+        say("finishing the requests in flight (Ctrl-C again to end at once)")
 
 
-def _say_ready(server: TritonServer, *, as_json: bool, console: Console) -> None:
+def default_log(ports: Ports) -> Path:
+    """Where Triton's own log goes when nobody says."""
+    return Path(".tritonsmith") / f"triton-{ports.http}.log"
+
+
+def _as_json(server: TritonServer) -> str:
+    ready = {"event": "ready", "pid": server.pid, "pipelines": list(server.pipelines), **asdict(server.ports)}
+    return json.dumps({**ready, "log": str(server.log) if server.log else None})
+
+
+def _as_text(server: TritonServer) -> list[str]:
     ports = server.ports
-    if as_json:
-        ready = {"event": "ready", "pid": server.pid, "pipelines": list(server.pipelines), **asdict(ports)}
-        print(json.dumps({**ready, "log": str(server.log)}), flush=True)  # noqa: T201 (the machine's line)
-        return
-    console.print(f"ready: {', '.join(server.pipelines)}", style="bold", highlight=False)
-    for what, where in (
-        ("gRPC", ports.grpc_url),
-        ("HTTP", ports.http_url),
-        ("metrics", ports.metrics_url),
-        ("log", str(server.log)),
-    ):
-        console.print(f"  {what:<8} {where}", highlight=False, soft_wrap=True)
+    places = {"gRPC": ports.grpc_url, "HTTP": ports.http_url, "metrics": ports.metrics_url, "log": server.log}
+    return [
+        f"ready: {', '.join(server.pipelines)}",
+        *(f"  {what:<8} {where}" for what, where in places.items() if where),
+    ]

@@ -1,0 +1,49 @@
+"""A container's entry: the same server as ``tritonsmith serve`` with the standard library alone.
+
+``python3 -m tritonsmith_build.server --repository /models --target tensorrt --host 0.0.0.0``
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.serve import TARGETS, Wanted, serve
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    made = argparse.ArgumentParser(
+        prog="python3 -m tritonsmith_build.server",
+        description="Serve a model repository's pipelines until SIGTERM; Triton's log goes to standard output.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--repository", type=Path, default=Path("model_repository"), help="the Triton model repository")
+    made.add_argument("--target", choices=TARGETS, default="cpu", help="which of its engines to serve")
+    made.add_argument("--pipelines", default="", help="names with commas between; all that are built where left out")
+    made.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+        made.add_argument(f"--{name}-port", type=int, default=port, help="0 takes a free one")
+    made.add_argument("--no-cache", action="store_true", help="do not answer repeated inputs from memory")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop; exit code 1 with one line where that is not possible."""
+    said = parser().parse_args(arguments)
+    try:
+        ports = Ports.free(said.host, http=said.http_port, grpc=said.grpc_port, metrics=said.metrics_port)
+        pipelines = tuple(name.strip() for name in said.pipelines.split(",") if name.strip())
+        serve(Wanted(said.repository, ports, pipelines, said.target, not said.no_cache), lambda line: print(line, flush=True))  # noqa: T201
+    except SmithError as error:
+        print(f"error {error}", file=sys.stderr, flush=True)  # noqa: T201 (the command's one line)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
