@@ -1,7 +1,8 @@
 """A TensorRT plan from an ONNX file: strongly typed, a profile a length bucket.
 
 Nothing here imports TensorRT. The module is an argument, so that the same code runs with TensorRT 10.16, with 11, and with
-TensorRT-RTX, which builds without a GPU and stands in for the others in the tests.
+TensorRT-RTX, which builds without a GPU and stands in for the others in the tests. What comes from the module is annotated with
+TensorRT's own types, so that a type checker can hold this code against either version.
 """
 
 from __future__ import annotations
@@ -9,17 +10,24 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.profiles import Profile
+
+if TYPE_CHECKING:
+    import tensorrt
 
 # What TensorRT only warns of and what then fails, or is quietly wrong, when the engine runs.
 _FATAL_WARNINGS = re.compile(r"not self-consistent|out of bounds|outside the range", re.IGNORECASE)
 
 
 def plan_from_onnx(
-    trt: Any, onnx: bytes, profiles: Sequence[Profile], *, configure: Callable[[Any], None] = lambda config: None
+    trt: Any,
+    onnx: bytes,
+    profiles: Sequence[Profile],
+    *,
+    configure: Callable[[tensorrt.IBuilderConfig], None] = lambda config: None,
 ) -> bytes:
     """The serialized plan.
 
@@ -27,8 +35,8 @@ def plan_from_onnx(
     that TensorRT cannot take, and with TensorRT's own words for a profile or a build that fails: the builder itself only
     returns None.
     """
-    logger = _logger(trt)
-    builder = trt.Builder(logger)
+    logger = logger_of(trt)
+    builder: tensorrt.Builder = trt.Builder(logger)
     network, _parser = _network(trt, builder, logger, onnx)
     config = builder.create_builder_config()
     for profile in profiles:
@@ -45,7 +53,7 @@ def network_types(trt: Any, onnx: bytes) -> dict[str, int]:
 
     Read before a build, which needs no GPU. A product whose operands are dequantized right before it counts as INT8.
     """
-    logger = _logger(trt)
+    logger = logger_of(trt)
     network, _parser = _network(trt, trt.Builder(logger), logger, onnx)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     made_by = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
@@ -60,18 +68,20 @@ def network_types(trt: Any, onnx: bytes) -> dict[str, int]:
     return counts
 
 
-def _behind_shuffles(trt: Any, tensor: str, made_by: dict[str, Any]) -> Any:
+def _behind_shuffles(trt: Any, tensor: str, made_by: dict[str, tensorrt.ILayer]) -> tensorrt.ILayer | None:
     made = made_by.get(tensor)
     while made is not None and made.type == trt.LayerType.SHUFFLE:
         made = made_by.get(made.get_input(0).name)
     return made
 
 
-def _network(trt: Any, builder: Any, logger: Any, onnx: bytes) -> tuple[Any, Any]:
+def _network(
+    trt: Any, builder: tensorrt.Builder, logger: tensorrt.ILogger, onnx: bytes
+) -> tuple[tensorrt.INetworkDefinition, tensorrt.OnnxParser]:
     # TensorRT 11 has no other kind of network and may drop the flag; 10.16 needs it.
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if typed is None else 1 << int(typed))
-    parser = trt.OnnxParser(network, logger)
+    parser: tensorrt.OnnxParser = trt.OnnxParser(network, logger)
     if not parser.parse(onnx):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         said = "; ".join(f"node {error.node_name() or error.node()}: {error.desc()}" for error in errors[:3])
@@ -81,7 +91,9 @@ def _network(trt: Any, builder: Any, logger: Any, onnx: bytes) -> tuple[Any, Any
     return network, parser  # the network reads weights that the parser owns
 
 
-def _profile(builder: Any, network: Any, profile: Profile) -> Any:
+def _profile(
+    builder: tensorrt.Builder, network: tensorrt.INetworkDefinition, profile: Profile
+) -> tensorrt.IOptimizationProfile:
     made = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         name = network.get_input(index).name
@@ -90,12 +102,15 @@ def _profile(builder: Any, network: Any, profile: Profile) -> Any:
                 f"no shape is known for the input {name}", where="TensorRT", fix="name every input in the profiles"
             )
         shapes = profile.range_of(name)
-        if made.set_shape(name, *shapes) is False:
-            raise SmithError(f"input {name} cannot have the shapes {shapes}", where="TensorRT", fix="correct input.buckets")
+        try:
+            made.set_shape(name, *shapes)
+        except (RuntimeError, ValueError) as error:
+            said = f"input {name} cannot have the shapes {shapes}"
+            raise SmithError(said, where="TensorRT", fix="correct input.buckets") from error
     return made
 
 
-def _logger(trt: Any) -> Any:
+def logger_of(trt: Any) -> Any:
     """The module's one logger, emptied: TensorRT goes on using the first that a process gives it."""
     logger = _only_logger(trt)
     logger.problems.clear()
