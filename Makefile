@@ -12,6 +12,11 @@ export TRITONSMITH_CACHE ?= $(CURDIR)/.tritonsmith/cache
 FITS = import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do "$$p" -c '$(FITS)' 2>/dev/null && echo "$$p" && break; done)
 
+# TensorRT's Python bindings without its libraries: what the tests read its API from, of each version that must fit.
+BINDINGS := .venv/tensorrt-bindings
+BINDINGS_10.16 := tensorrt-cu12-bindings==10.16.1.11
+BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
+
 .PHONY: run serve test test-full gpu lint
 
 run: .venv/run.stamp
@@ -22,10 +27,10 @@ serve: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build build sentiment embeddings
 	$(BIN)/python -m tritonsmith_build serve
 
-test: lint
+test: lint .venv/bindings.stamp
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: lint
+test-full: lint .venv/bindings.stamp
 	$(BIN)/python -m pytest
 
 # The tests run whatever the report says; either's failure is the command's.
@@ -34,7 +39,7 @@ gpu:
 		$(MAKE) --no-print-directory .venv/gpu.stamp || exit 1; failed=0; \
 		$(BIN)/python -m tritonsmith_build gpu-report sentiment embeddings || failed=1; \
 		$(BIN)/python -m pytest tests/gpu || failed=1; exit $$failed; \
-	else echo "no GPU here (nvidia-smi is not to be found): nothing to measure"; fi
+	else echo "no GPU here (nvidia-smi shows none): nothing to measure"; fi
 
 lint: .venv/test.stamp
 	$(BIN)/python -m ruff check
@@ -53,6 +58,12 @@ lint: .venv/test.stamp
 
 .venv/gpu.stamp: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet --editable '.[dev,gpu]'
+	@touch $@
+
+.venv/bindings.stamp: Makefile | .venv/bin/python
+	@rm -rf $(BINDINGS)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(BINDINGS)/10.16 $(BINDINGS_10.16)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(BINDINGS)/11 $(BINDINGS_11)
 	@touch $@
 
 .venv/bin/python:

@@ -246,7 +246,7 @@ class _Build:
             figures = planning.prove(plan, exported, self._graph, self.tokenizer, texts, labels)
             _write_figures(folder / "plan.json", figures)
 
-        own = code("gpu/plan.py", "gpu/options.py", "gpu/profiles.py", "gpu/planning.py")
+        own = code("gpu/plan.py", "gpu/logger.py", "gpu/options.py", "gpu/profiles.py", "gpu/planning.py")
         key = digest(own, graph.key, planning.depends_on)
         built = self._stage("plan", key, build, _megabytes("model.plan"))
         plan = built / "model.plan"

@@ -34,7 +34,6 @@ Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 REPOSITORY = Path("model_repository")
 GPU_REPOSITORY = Path(".tritonsmith/gpu_repository")
-NO_GPU = "no GPU here (nvidia-smi shows none): nothing to measure"
 TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 _INTERRUPTED = 130
 
@@ -142,7 +141,7 @@ def report_gpu(
     Example: `tritonsmith gpu-report sentiment embeddings`
     """
     need("build")
-    from tritonsmith_build.gpu.host import gpu_host
+    from tritonsmith_build.gpu.host import NO_GPU, gpu_host
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.server.plans import gpus
 

@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "bert-2": ("text-classification", save_classifier),
     "roberta-3": ("text-classification", lambda folder: save_classifier(folder, "roberta", ("BAD", "SO-SO", "GOOD"))),
     "distilbert-5": ("text-classification", lambda folder: save_classifier(folder, "distilbert", tuple("12345"))),
+    "modernbert-2": ("text-classification", lambda folder: save_classifier(folder, "modernbert")),
     "multi-label": ("text-classification", _multi_label),
     "regression": ("text-classification", lambda folder: save_classifier(folder, labels=["STARS"], problem_type="regression")),
     "one-label": ("text-classification", lambda folder: save_classifier(folder, labels=["TOXIC"])),
@@ -75,16 +76,16 @@ def exported(sample: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def _finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = new_workplace(tmp_path_factory.mktemp("finished"))
     place.build()
     return place
 
 
 @pytest.fixture
-def place(_finished: Workplace, tmp_path: Path) -> Workplace:
+def place(finished: Workplace, tmp_path: Path) -> Workplace:
     """A workplace where a build has just ended well; the test's own copy."""
-    return copy_of(_finished, tmp_path / "place")
+    return copy_of(finished, tmp_path / "place")
 
 
 @pytest.fixture

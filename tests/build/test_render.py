@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.render import rendered
+from tritonsmith_build.render import overlay, rendered
 from tritonsmith_build.spec import PipelineSpec
 from workbench import some_facts, write_spec
 
@@ -164,3 +164,53 @@ def test_an_engine_is_warmed_in_the_shapes_it_will_see(spec: PipelineSpec, targe
     config = configs(spec, some_facts())[f"moods_engine/{target}.pbtxt"]
     assert [(warmup.batch_size, warmup.inputs["input_ids"].dims[0]) for warmup in config.model_warmup] == warmed
     assert all(warmup.inputs.keys() == shape(config.input).keys() for warmup in config.model_warmup)
+
+
+TUNED = {
+    "best_batch_size": 2,
+    "cuda_graphs": True,
+    "busy_wait_events": True,
+    "output_copy_stream": True,
+    "eager_batching": True,
+}
+
+
+def test_the_overlay_names_the_plans_of_a_host_and_is_not_committed(spec: PipelineSpec) -> None:
+    ((path, text),) = overlay(spec, some_facts(), {"9.0": "model.sm90.plan", "8.9": "model.sm89.plan"}).items()
+    assert path == "moods_engine/configs/host-tensorrt.pbtxt"
+    assert path not in rendered(spec, some_facts())
+    made = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert dict(made.cc_model_filenames) == {"9.0": "model.sm90.plan", "8.9": "model.sm89.plan"}
+    committed = configs(spec, some_facts())["moods_engine/config.pbtxt"]
+    assert not committed.cc_model_filenames
+    made.ClearField("cc_model_filenames")
+    made.default_model_filename = committed.default_model_filename
+    assert made == committed
+
+
+def test_batches_are_preferred_as_the_profiles_are_tuned(tmp_path: Path) -> None:
+    for engine, sizes in (({"max_batch_size": 32}, [8, 32]), ({"max_batch_size": 1}, [1]), ({"tensorrt": TUNED}, [2, 32])):
+        made = configs(write_spec(tmp_path, engine=engine), some_facts())["moods_engine/config.pbtxt"]
+        assert list(made.dynamic_batching.preferred_batch_size) == sizes
+
+
+def test_without_wishes_the_backends_optimizations_are_tritons_own(spec: PipelineSpec) -> None:
+    assert not configs(spec, some_facts())["moods_engine/config.pbtxt"].HasField("optimization")
+
+
+def test_the_backends_optimizations_are_as_the_spec_wishes(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, engine={"max_batch_size": 6, "tensorrt": TUNED})
+    made = configs(spec, some_facts())
+    asked = made["moods_engine/config.pbtxt"].optimization
+    assert (asked.eager_batching, asked.cuda.graphs, asked.cuda.busy_wait_events, asked.cuda.output_copy_stream) == (True,) * 4
+    runs: dict[int, dict[int, int]] = {16: {}, 32: {}}
+    for graph in asked.cuda.graph_spec:
+        names = set(graph.input)
+        assert names == set(some_facts().inputs) == set(graph.graph_lower_bound.input)
+        ((length,),) = {tuple(shape.dim) for shape in (*graph.input.values(), *graph.graph_lower_bound.input.values())}
+        for rows in range(graph.graph_lower_bound.batch_size, graph.batch_size + 1):
+            assert rows not in runs[length], "two graphs would run the same batch"
+            runs[length][rows] = graph.batch_size
+    # Every batch has a graph, and none does twice its work.
+    assert runs == {length: {1: 1, 2: 2, 3: 4, 4: 4, 5: 6, 6: 6} for length in (16, 32)}
+    assert not any(config.HasField("optimization") for path, config in made.items() if path != "moods_engine/config.pbtxt")

@@ -20,9 +20,10 @@ import tritonsmith_steps
 from rich.console import Console
 from tiny_models import balance, save_classifier, sentences
 from tritonsmith_build.batches import batches
-from tritonsmith_build.build import Built, build_pipeline
+from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.progress import Progress
+from tritonsmith_build.publish import Built
 from tritonsmith_build.source import locate
 from tritonsmith_build.spec import PipelineSpec, Precision, spec_from_file
 from tritonsmith_build.stagecache import StageCache
@@ -31,6 +32,7 @@ from tritonsmith_build.stages.graphs import EngineGraph, graph_for
 from tritonsmith_build.stages.model import model_from_source
 from tritonsmith_build.stages.read import read
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.targets import TargetName
 from tritonsmith_build.tasks import TASKS
 
 Snapshot = dict[str, tuple[bytes, int]]
@@ -128,7 +130,7 @@ class Workplace:
         }
         write_spec(self.root, **(usual | {name: usual.get(name, {}) | dict(table) for name, table in tables.items()}))
 
-    def build(self, precision: Precision | None = None, repository: Path | None = None) -> Built:
+    def build(self, precision: Precision | None = None, repository: Path | None = None, target: TargetName = "cpu") -> Built:
         """What ``tritonsmith build`` does."""
         return build_pipeline(
             spec_from_file(self.spec_file),
@@ -136,6 +138,7 @@ class Workplace:
             cache=StageCache(self.cache),
             progress=Progress(Console(file=io.StringIO())),
             precision=precision,
+            target=target,
         )
 
     def published(self) -> Snapshot:

@@ -7,14 +7,18 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.plans import Gpu, gpus
 
+if TYPE_CHECKING:
+    import tensorrt
+
 MODULES = ("tensorrt", "tensorrt_bindings")
 """By whose names TensorRT can be imported: its own wheel's, or the bindings' alone beside an image's libraries."""
 OLDEST = (10, 16)
+NO_GPU = "no GPU here (nvidia-smi shows none): nothing to measure"
 # Any minor version of a CUDA runs on the first driver of its major one:
 # docs.nvidia.com/deploy/cuda-compatibility, table "Minor Version Compatibility".
 _DRIVERS = {"12": "525.60.13", "13": "580.65.06"}
@@ -33,7 +37,7 @@ class GpuHost:
     gpu: Gpu
     driver_at_least: str
     """The oldest driver that runs what is built here."""
-    configure: Callable[[Any], None] = lambda config: None
+    configure: Callable[[tensorrt.IBuilderConfig], None] = lambda config: None
     """What this host alone sets on a builder's configuration."""
 
     @property
@@ -66,12 +70,8 @@ def gpu_host() -> GpuHost:
     except (ImportError, OSError) as error:
         raise SmithError(f"{name} cannot be imported ({error})", where="--target tensorrt", fix=_FIX) from None
     if tuple(int(part) for part in trt.__version__.split(".")[:2]) < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
-        raise SmithError(
-            f"TensorRT {trt.__version__} is older than {wanted}",
-            where="--target tensorrt",
-            fix="use the image of docs/containers.md",
-        )
+        what = f"TensorRT {trt.__version__} is older than {'.'.join(map(str, OLDEST))}"
+        raise SmithError(what, where="--target tensorrt", fix=_FIX)
     return GpuHost(trt, found[0], _driver_at_least())
 
 
@@ -80,7 +80,5 @@ def _driver_at_least() -> str:
 
     if not torch.cuda.is_available():
         what = f"PyTorch {torch.__version__} does not see the GPU"
-        raise SmithError(
-            what, where="--target tensorrt", fix="install a PyTorch whose CUDA the driver has (nvidia-smi names it)"
-        )
+        raise SmithError(what, where="--target tensorrt", fix="install one whose CUDA the driver has; nvidia-smi names it")
     return _DRIVERS[str(torch.version.cuda).partition(".")[0]]

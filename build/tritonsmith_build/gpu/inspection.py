@@ -29,6 +29,8 @@ _LEAST_PRODUCTS = {"fp16": 0.5, "bf16": 0.5, "int8": 0.3}
 _LARGEST_FP32_SHARE = 0.5
 _LARGEST_SIZE = 0.9
 """Of the FP32 graph's: what holds its weights in 16 bits is half as large."""
+_WEIGHTS_OUTWEIGH = 50_000_000
+"""Bytes of an FP32 graph from which on weights, not kernels, make a plan's size."""
 
 
 def layers_of(trt: Any, engine: tensorrt.ICudaEngine) -> list[dict[str, Any]]:
@@ -92,7 +94,7 @@ def check_precision(
         problems.append(f"{layers.get(precision, 0.0):.0%} of its layers compute in {precision}")
     if layers.get("fp32", 0.0) > _LARGEST_FP32_SHARE:
         problems.append(f"{layers['fp32']:.0%} of its layers compute in fp32")
-    if whole and plan_bytes > _LARGEST_SIZE * fp32_bytes:
+    if whole and fp32_bytes >= _WEIGHTS_OUTWEIGH and plan_bytes > _LARGEST_SIZE * fp32_bytes:
         problems.append(f"it has {plan_bytes / 1e6:.0f} MB, the FP32 graph {fp32_bytes / 1e6:.0f} MB")
     if problems:
         fix = "nothing was replaced. Report it with the versions in `tritonsmith doctor`"

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tritonsmith_build.gpu.logger import excused
 from tritonsmith_build.spec import TensorRT
 
 if TYPE_CHECKING:
@@ -34,10 +35,15 @@ class TimingCache:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def attach(self, config: tensorrt.IBuilderConfig) -> None:
-        """Have a build use what is known and add to it. A cache of another TensorRT or GPU is begun anew."""
+    def attach(self, trt: Any, config: tensorrt.IBuilderConfig) -> None:
+        """Have a build use what is known and add to it. What does not read, or is another GPU's, is begun anew."""
         self._config = config
         known = self.file.read_bytes() if self.file.is_file() else b""
+        with excused(trt):
+            self._set(config, known)
+
+    @staticmethod
+    def _set(config: tensorrt.IBuilderConfig, known: bytes) -> None:
         if not config.set_timing_cache(config.create_timing_cache(known), False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
 

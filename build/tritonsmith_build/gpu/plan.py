@@ -7,19 +7,15 @@ TensorRT's own types, so that a type checker can hold this code against either v
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.gpu.logger import logger_of
 from tritonsmith_build.gpu.profiles import Profile
 
 if TYPE_CHECKING:
     import tensorrt
-
-# What TensorRT only warns of and what then fails, or is quietly wrong, when the engine runs.
-_FATAL_WARNINGS = re.compile(r"not self-consistent|out of bounds|outside the range", re.IGNORECASE)
 
 
 def plan_from_onnx(
@@ -108,29 +104,3 @@ def _profile(
             said = f"input {name} cannot have the shapes {shapes}"
             raise SmithError(said, where="TensorRT", fix="correct input.buckets") from error
     return made
-
-
-def logger_of(trt: Any) -> Any:
-    """The module's one logger, emptied: TensorRT goes on using the first that a process gives it."""
-    logger = _only_logger(trt)
-    logger.problems.clear()
-    return logger
-
-
-@functools.cache
-def _only_logger(trt: Any) -> Any:
-    severity = trt.ILogger.Severity
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps what must not pass: errors, and warnings of what fails only later."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.problems: list[str] = []
-
-        def log(self, level: Any, message: str) -> None:
-            failed = level in (severity.ERROR, severity.INTERNAL_ERROR)
-            if failed or (level == severity.WARNING and _FATAL_WARNINGS.search(message)):
-                self.problems.append(message.strip())
-
-    return Logger()

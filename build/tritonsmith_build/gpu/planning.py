@@ -25,6 +25,8 @@ from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tasks import TASKS
 
 if TYPE_CHECKING:
+    import tensorrt
+
     from tritonsmith_build.stages.graphs import EngineGraph
 
 _GATE_ROWS = 8
@@ -57,9 +59,9 @@ class Planning:
         host, content = self.host, onnx.read_bytes()
         cache = TimingCache(timings / f"{host.tensorrt}.{host.plan_name}.timing")
 
-        def configured(config: Any) -> None:
+        def configured(config: tensorrt.IBuilderConfig) -> None:
             configure(host.trt, config, self.spec.engine.tensorrt)
-            cache.attach(config)
+            cache.attach(host.trt, config)
             host.configure(config)
 
         products = network_types(host.trt, content)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.gpu.plan import logger_of
+from tritonsmith_build.gpu.logger import logger_of
 from tritonsmith_build.gpu.profiles import Profile
 
 if TYPE_CHECKING:
