@@ -212,6 +212,28 @@ def serve(
 
 
 @app.command()
+def pack(
+    pipelines: Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="names of built pipelines")],
+    output: Annotated[Path | None, typer.Option(help="the archive [default: PIPELINE.tar.gz]")] = None,
+    target: Annotated[TargetName | None, typer.Option(help="this target's engine alone, else all that are built")] = None,
+    repository: Repository = REPOSITORY,
+    as_json: AsJson = False,
+) -> None:
+    """Put built pipelines into one archive with the hash of every file: the road to production.
+
+    Example: `tritonsmith pack sentiment --target tensorrt --output sentiment.tar.gz`
+    """
+    from tritonsmith_build.pack import pack as run
+
+    packed = run(repository, pipelines, output or Path(f"{'-'.join(pipelines)}.tar.gz"), target=target)
+    if as_json:
+        _print_json(packed)
+    else:
+        size = f"{packed['bytes'] / 1e6:.0f} MB, {packed['files']} files"
+        console.print(f"{packed['archive']}: {size}, sha256 {packed['sha256']}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def demo(pipelines: Names, repository: Repository = REPOSITORY) -> None:
     """Build, serve on free ports, ask over gRPC and HTTP, stop.
 

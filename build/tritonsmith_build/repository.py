@@ -1,17 +1,41 @@
-"""Files put into a model repository so that a reader never sees half of one."""
+"""A model repository on disk: read for what it holds, and written so that a reader never sees half of a file."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tritonsmith_build.hashing import sha256
+
 MANIFEST = "manifest.json"
+Steps = Sequence[tuple[str, int]]
+"""The models of an ensemble with their pinned versions, in the order in which data flows."""
+# Read without protobuf, which a server's image need not have; the text is this project's own rendering.
+_STEP = re.compile(r'model_name: "([^"]+)"\s+model_version: (\d+)')
+
+
+def ensembles(repository: Path) -> dict[str, Steps]:
+    """The ensembles of a repository by their names."""
+    texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(repository.glob("*/config.pbtxt"))}
+    found = {name: [(model, int(version)) for model, version in _STEP.findall(text)] for name, text in texts.items()}
+    return {name: steps for name, steps in found.items() if steps}
+
+
+def damage(repository: Path, files: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each artefact that is not what its manifest says."""
+    for path, said in files.items():
+        file = repository / path
+        if not file.is_file():
+            yield f"{path} is missing"
+        elif sha256(file) != said["sha256"]:
+            yield f"{path} is not the file its manifest speaks of"
 
 
 def place_files(files: Mapping[Path, Path | str]) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.hashing import sha256
-from tritonsmith_build.repository import read_manifest
+from tritonsmith_build.repository import Steps, damage, ensembles, read_manifest
 from tritonsmith_build.server.plans import host, plan_problem
 
 SHARED_MEMORY = Path("/dev/shm")
 _NEEDED_SHARED_MEMORY = 64 * 2**20
-# Read without protobuf, which a server's image need not have; the text is this project's own rendering.
-_STEP = re.compile(r'model_name: "([^"]+)"\s+model_version: (\d+)')
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ def pipelines_in(repository: Path, target: str, backends: Collection[str], wante
     """
     if not repository.is_dir():
         raise SmithError("no such folder", where=repository, fix="run: tritonsmith build PIPELINE, or give --repository")
-    steps = {file.parent.name: found for file in sorted(repository.glob("*/config.pbtxt")) if (found := _steps(file))}
+    steps = ensembles(repository)
     if unknown := [name for name in wanted if name not in steps]:
         there = ", ".join(steps) or "none"
         raise SmithError(
@@ -56,11 +52,7 @@ def pipelines_in(repository: Path, target: str, backends: Collection[str], wante
     return Found(ready, not_ready, newer)
 
 
-def _steps(file: Path) -> list[tuple[str, int]]:
-    return [(model, int(version)) for model, version in _STEP.findall(file.read_text(encoding="utf-8"))]
-
-
-def _target(repository: Path, steps: list[tuple[str, int]], target: str) -> dict[str, Any]:
+def _target(repository: Path, steps: Steps, target: str) -> dict[str, Any]:
     """What the engine's manifest says of a target, nothing where it was not built for it."""
     manifests = [manifest for step, version in steps if (manifest := read_manifest(repository / step / str(version)))]
     found: dict[str, Any] = next((manifest["targets"].get(target, {}) for manifest in manifests), {})
@@ -73,21 +65,11 @@ def _problem(repository: Path, name: str, target: str, entry: dict[str, Any], ba
         return f"not built for the {target} target; {rebuild}"
     if entry["backend"] not in backends:
         return f"this server has no {entry['backend']} backend; use the image of docs/containers.md, or serve --target cpu"
-    if problem := next(_damage(repository, entry["files"]), None):
+    if problem := next(damage(repository, entry["files"]), None):
         return f"{problem}; {rebuild}"
     if "plans" in entry and (problem := plan_problem(entry["plans"], host())):
         return f"{problem}; {rebuild} --precision {entry['precision']}"
     return None
-
-
-def _damage(repository: Path, files: dict[str, Any]) -> Iterator[str]:
-    """A line for each artefact that is not what its manifest says."""
-    for path, said in files.items():
-        file = repository / path
-        if not file.is_file():
-            yield f"{path} is missing"
-        elif sha256(file) != said["sha256"]:
-            yield f"{path} is not the file its manifest speaks of"
 
 
 def check_shared_memory() -> None:
