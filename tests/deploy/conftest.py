@@ -1,0 +1,6 @@
+"""The scripts beside the Dockerfile are no package."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
