@@ -11,5 +11,6 @@ LEAVE_OUT: dict[str, frozenset[str]] = {
 """What is not quantized, from the least to the most; a build takes the first that passes the gate.
 
 GELU's long one-sided tail needs a scale under which all else drowns: the MatMuls after it alone cost MiniLM more cosine
-than all others together, smoothed or not. Those before it read a LayerNorm's outlier channels, and come second.
+than all others together, smoothed or not. Those before it read a LayerNorm's outlier channels, and come second. SiLU and
+QuickGELU have the same tail and count as GELU, alone or as one half of a gated unit.
 """

@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from tritonsmith_steps.engine import session_from_file
 
 from tritonsmith_build.batches import batches
-from tritonsmith_build.build import build_pipeline, examples_of
+from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.facts import facts_from_lock
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import VERSION, Names
@@ -23,6 +24,7 @@ from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stagecache import StageCache, versions
 from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.targets import TARGETS
+from tritonsmith_build.work import examples_of
 
 _ROWS, _ROUNDS, _TEXTS = 8, 3, 64
 _TOOLS = ("onnxruntime", "onnx", "nvidia-modelopt", "torch", "transformers")
@@ -73,10 +75,16 @@ def _line(spec: PipelineSpec, target: str, precision: str, proved: dict[str, Any
         accuracy=gate.get("accuracy"),
         not_finite=gate["not_finite"],
         int8_products=proved["weights"].get("int8", 0.0),
-        not_quantized=gate.get("not_quantized", ""),
+        not_quantized=summary(proved.get("not_quantized", [])),
         megabytes=file.stat().st_size / 1e6,
         texts_per_second=speed,
     )
+
+
+def summary(left_out: Sequence[str]) -> str:
+    """What is left out, the layers of one place counted: ``after GELU (6), before GELU (1)``."""
+    places = Counter(name.partition(", layer ")[0] for name in left_out)
+    return ", ".join(place if count == 1 and place in left_out else f"{place} ({count})" for place, count in places.items())
 
 
 def _texts_per_second(spec: PipelineSpec, repository: Path, file: Path) -> float:

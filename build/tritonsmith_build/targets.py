@@ -22,12 +22,16 @@ class Route:
     """What is not quantized: a row of ``LEAVE_OUT``."""
     packages: tuple[str, ...] = ("onnx", "onnxruntime")
     """Whose versions the result depends on."""
+    simulated: bool = False
+    """Whether the graph works in 16 bits, which a CPU must be made to show."""
+    searched: bool = False
+    """Whether what is not quantized is found by measuring, product by product."""
 
     @property
     def code(self) -> tuple[str, ...]:
         """This package's files that the result depends on."""
         module = self.function.partition(":")[0]
-        shared = ("precision.py", "smooth.py", "modelopt_apart.py", f"{module}.py")
+        shared = ("precision.py", "smooth.py", "modelopt_apart.py", "half.py", f"{module}.py")
         return ("leave_out.py", "batches.py", *(f"stages/{file}" for file in shared))
 
 
@@ -49,8 +53,12 @@ _MODELOPT = ("onnx", "onnxruntime", "nvidia-modelopt")
 
 _GPU_ROUTES: dict[Precision, tuple[Route, ...]] = {
     "fp32": (),
-    "fp16": (Route("gpu_precision:fp16_from_onnx", packages=_MODELOPT),),
-    "int8": tuple(Route("gpu_precision:int8_from_onnx", row, _MODELOPT) for row in LEAVE_OUT),
+    "fp16": (Route("gpu_precision:fp16_from_onnx", packages=_MODELOPT, simulated=True),),
+    "bf16": (Route("gpu_precision:bf16_from_onnx", packages=(*_MODELOPT, "onnxscript"), simulated=True),),
+    "int8": (Route("gpu_precision:int8_from_onnx", packages=_MODELOPT, simulated=True, searched=True),),
+}
+_ONNXRUNTIME_ROUTES: dict[Precision, tuple[Route, ...]] = {
+    precision: routes for precision, routes in _GPU_ROUTES.items() if precision != "bf16"
 }
 
 TARGETS: dict[TargetName, Target] = {
@@ -59,6 +67,6 @@ TARGETS: dict[TargetName, Target] = {
         artefact="model.cpu.onnx",
         routes={"fp32": (), "int8": tuple(Route("precision:int8_from_onnx", row) for row in LEAVE_OUT)},
     ),
-    "onnxruntime": Target(backend="onnxruntime", artefact="model.onnx", routes=_GPU_ROUTES),
+    "onnxruntime": Target(backend="onnxruntime", artefact="model.onnx", routes=_ONNXRUNTIME_ROUTES),
     "tensorrt": Target(backend="tensorrt", artefact="model.plan", routes=_GPU_ROUTES, plan=True),
 }

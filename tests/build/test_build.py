@@ -12,6 +12,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -21,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 from sklearn import metrics
 from tiny_models import balance, save_classifier, save_encoder, sentences
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.stages import gate
+from tritonsmith_build.stages import gate, shapes
 from workbench import Exported, Workplace, python, snapshot
 
 STAGES = {
@@ -129,9 +130,10 @@ def test_the_manifest_says_what_was_made_of_what(place: Workplace) -> None:
 def test_the_agreement_in_the_manifest_is_that_of_the_published_engine_with_transformers(place: Workplace) -> None:
     expected = metrics.accuracy_score(reference(place), candidate(place))
     assert 0.8 <= expected < 1
-    proved = manifest_of(place)["targets"]["cpu"]["gate"]
-    assert proved["agreement"] == pytest.approx(expected, abs=0.011)  # two texts: rounding may depend on the batch's shape
-    assert (proved["texts"], proved["not_quantized"]) == (200, "after GELU")
+    proved = manifest_of(place)["targets"]["cpu"]
+    # Two texts: rounding may depend on the batch's shape.
+    assert proved["gate"]["agreement"] == pytest.approx(expected, abs=0.011)
+    assert (proved["gate"]["texts"], proved["not_quantized"]) == (200, ["after GELU"])
 
 
 def test_accuracy_is_measured_where_the_gates_texts_have_labels(place: Workplace) -> None:
@@ -300,9 +302,64 @@ def test_int8_leaves_out_more_where_the_gate_needs_it(place: Workplace, monkeypa
     monkeypatch.setitem(gate.FIGURES, "logits", lambda *_: {"agreement": next(figures)})
     shutil.rmtree(place.cache / "gate")
     before = place.engine.read_bytes()
-    proved = place.build().manifest["targets"]["cpu"]["gate"]
-    assert (proved["not_quantized"], proved["agreement"]) == ("around GELU", 0.99)
+    proved = place.build().manifest["targets"]["cpu"]
+    assert (proved["not_quantized"], proved["gate"]["agreement"]) == (["around GELU"], 0.99)
     assert place.engine.read_bytes() != before
+
+
+def graph_that_keeps(place: Workplace, least: float, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the manifest says of a GPU's INT8 graph where the gate passes only what is near enough to FP32."""
+    near = gate.classify_figures
+
+    def strict(expected: Any, actual: Any, labels: Any, facts: Any) -> dict[str, float]:
+        distance = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
+        return {**near(expected, actual, labels, facts), "agreement": 1.0 - distance}
+
+    monkeypatch.setitem(gate.FIGURES, "logits", strict)
+    place.respecify(gate={"min_agreement": least})
+    target: dict[str, Any] = place.build("int8", target="onnxruntime").manifest["targets"]["onnxruntime"]
+    return target
+
+
+def test_a_gpus_int8_leaves_out_what_harms_most_and_no_more_than_the_gate_demands(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mild = graph_that_keeps(place, 0.0, monkeypatch)
+    assert (mild["not_quantized"], mild["weights"]["int8"]) == ([], pytest.approx(1.0, abs=0.1))  # the head stays
+    shutil.rmtree(place.cache / "gate")
+    limit = 1 - (1 - mild["gate"]["agreement"]) / 3
+    strict = graph_that_keeps(place, limit, monkeypatch)
+    ranked = [row["group"] for row in strict["search"]]
+    assert strict["gate"]["agreement"] >= limit
+    assert 0 < len(strict["not_quantized"]) < len(ranked)
+    assert strict["not_quantized"] == ranked[: len(strict["not_quantized"])]
+    assert sum(row["products"] for row in strict["search"]) == pytest.approx(mild["weights"]["int8"], abs=1e-3)
+    left = sum(row["products"] for row in strict["search"] if row["group"] in strict["not_quantized"])
+    assert strict["weights"]["int8"] == pytest.approx(mild["weights"]["int8"] - left, abs=1e-3)
+
+
+BROKEN = {
+    "NaN": ({"not_finite": 1, "relative_difference": 0.0}, "1 rows of 4 x 16 tokens are answered with NaN or infinity"),
+    "half wrong": ({"not_finite": 0, "relative_difference": 0.6}, "4 x 16 tokens are answered 60% off FP32's answers"),
+}
+
+
+@pytest.mark.parametrize(("row", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_graph_that_fails_at_one_length_alone_is_not_published(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], said: str
+) -> None:
+    fine = {"rows": 1, "length": 16, "not_finite": 0, "relative_difference": 0.01}
+    monkeypatch.setattr(shapes, "compare_shapes", lambda *_, **__: [fine, {"rows": 4, "length": 16, **row}])
+    before = place.published()
+    with pytest.raises(SmithError, match=f"moods: shapes: {said}"):
+        place.build("fp16", target="onnxruntime")
+    assert place.published() == before
+
+
+def test_a_gpus_graph_is_looked_at_in_every_bucket(place: Workplace) -> None:
+    target = place.build("fp16", target="onnxruntime").manifest["targets"]["onnxruntime"]
+    assert [(row["rows"], row["length"]) for row in target["shapes"]] == [(1, 16), (4, 16), (1, 32), (4, 32)]
+    assert all(row["not_finite"] == 0 for row in target["shapes"])
 
 
 def test_int8_that_never_passes_is_refused_with_its_last_figure(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,9 +71,7 @@ def test_everything_missing_is_said_at_once(machine: Callable[..., None]) -> Non
         gpu.gpu_host()
 
 
-def test_a_build_is_refused_before_any_work_and_leaves_all_as_it_was(
-    place: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_is_refused_before_any_work_and_leaves_all_as_it_was(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "gpus", lambda: ())
     before, cached = place.published(), snapshot(place.cache)
     start = time.perf_counter()

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from tiny_models import sentences
 from tritonsmith_build.build import build_pipeline
-from tritonsmith_build.precision_report import Line, as_dicts, measure, page
+from tritonsmith_build.precision_report import Line, as_dicts, measure, page, summary
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.stages.proof import weight_shares
@@ -35,7 +35,7 @@ def lines(sample: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
 
 def test_there_is_a_line_for_every_precision_of_every_target(lines: list[Line]) -> None:
     assert [(line.target, line.precision) for line in lines] == [
-        (name, precision) for name, target in TARGETS.items() for precision in target.routes
+        (name, precision) for name, target in TARGETS.items() if not target.plan for precision in target.routes
     ]
 
 
@@ -45,9 +45,15 @@ def test_fp32_is_itself_and_int8_is_near_and_smaller(lines: list[Line]) -> None:
     assert cpu["fp32"].nearness == pytest.approx(1, abs=1e-6)
     assert 0.9 < cpu["int8"].nearness < 1
     assert cpu["fp32"].int8_products == gpu["fp16"].int8_products == 0
-    assert cpu["int8"].int8_products == gpu["int8"].int8_products > 0.5
+    assert gpu["int8"].int8_products >= cpu["int8"].int8_products > 0.5  # what is left out there is chosen by layer
     assert gpu["fp16"].megabytes < gpu["fp32"].megabytes
     assert all(line.texts_per_second > 0 and line.not_finite == 0 for line in lines)
+
+
+def test_what_is_left_out_is_counted_by_place() -> None:
+    assert summary([]) == ""
+    assert summary(["after GELU"]) == "after GELU"
+    assert summary(["after GELU, layer 2", "before GELU, layer 1", "after GELU, layer 1"]) == "after GELU (2), before GELU (1)"
 
 
 def test_the_page_holds_every_line_its_command_and_the_machine(lines: list[Line]) -> None:

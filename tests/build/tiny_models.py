@@ -16,6 +16,7 @@ from tokenizers import ByteLevelBPETokenizer, Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import Lowercase
 from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
@@ -69,6 +70,21 @@ def _roberta_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
     return transformers.RobertaTokenizerFast(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]], **options)
 
 
+def _modernbert_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
+    """Byte-level words between ``[CLS]`` and ``[SEP]``, and no token types."""
+    tokenizer = ByteLevelBPETokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(sentences(200, seed=1), vocab_size=320, special_tokens=special)
+    backend = Tokenizer.from_str(tokenizer.to_str())
+    ends = [(name, special.index(name)) for name in ("[CLS]", "[SEP]")]
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    names = {f"{name.strip('[]').lower()}_token": name for name in special}
+    made: PreTrainedTokenizerBase = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **(names | options)
+    )
+    return made
+
+
 def _bert_config(**options: Any) -> Any:
     return transformers.BertConfig(
         vocab_size=len(_wordpiece_vocabulary()),
@@ -112,6 +128,27 @@ def _roberta_config(**options: Any) -> Any:
     )
 
 
+def _modernbert_config(**options: Any) -> Any:
+    """One layer that attends to all tokens and one that attends to the four on each side."""
+    return transformers.ModernBertConfig(
+        vocab_size=320,
+        hidden_size=HIDDEN,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        max_position_embeddings=POSITIONS,
+        local_attention=8,
+        global_attn_every_n_layers=2,
+        initializer_range=SPREAD,
+        pad_token_id=0,
+        bos_token_id=2,
+        cls_token_id=2,
+        eos_token_id=3,
+        sep_token_id=3,
+        **options,
+    )
+
+
 @dataclass(frozen=True)
 class Family:
     """An architecture: how its configuration and its tokenizer are made, and what transformers calls its models."""
@@ -125,6 +162,7 @@ FAMILIES = {
     "bert": Family(_bert_config, _bert_tokenizer, "Bert"),
     "distilbert": Family(_distilbert_config, _distilbert_tokenizer, "DistilBert"),
     "roberta": Family(_roberta_config, _roberta_tokenizer, "Roberta"),
+    "modernbert": Family(_modernbert_config, _modernbert_tokenizer, "ModernBert"),
 }
 
 
@@ -150,6 +188,40 @@ def save_classifier(
 def save_encoder(folder: Path, family: str = "bert", **options: Any) -> Path:
     """A model without any head."""
     return save(folder, "Model", family, **options)
+
+
+IMAGE = (3, 32, 32)
+_SIZES: dict[str, Any] = {
+    "hidden_size": HIDDEN,
+    "intermediate_size": FEED_FORWARD,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "attn_implementation": "eager",
+}
+_PIXELS: dict[str, Any] = {"image_size": IMAGE[-1], "patch_size": 8}
+
+
+def vit(*, seed: int = 0) -> PreTrainedModel:
+    """An image classifier of three classes, for images of the shape ``IMAGE``."""
+    config = transformers.ViTConfig(**_SIZES, **_PIXELS, num_labels=3, initializer_range=SPREAD)
+    transformers.set_seed(seed)
+    return transformers.ViTForImageClassification(config).eval()
+
+
+def clip_vision(*, seed: int = 0) -> PreTrainedModel:
+    """CLIP's image tower with its projection. CLIP's own spread of the weights tells images apart."""
+    transformers.set_seed(seed)
+    return transformers.CLIPVisionModelWithProjection(
+        transformers.CLIPVisionConfig(**_SIZES, **_PIXELS, projection_dim=24)
+    ).eval()
+
+
+def clip_text(*, seed: int = 0) -> PreTrainedModel:
+    """CLIP's text tower with its projection; ids below 200, a text ends at its first 3."""
+    ends: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    config = transformers.CLIPTextConfig(**_SIZES, **ends, vocab_size=200, max_position_embeddings=POSITIONS, projection_dim=24)
+    transformers.set_seed(seed)
+    return transformers.CLIPTextModelWithProjection(config).eval()
 
 
 def edit_json(file: Path, **changes: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,11 +42,21 @@ def _batches(folder: Path) -> list[Arrays]:
     return [made[index] for index in sorted(made)]
 
 
-def _fp16(options: dict[str, Any], calibration: list[Arrays]) -> None:
+def _half(options: dict[str, Any], calibration: list[Arrays]) -> None:
     import onnx
     from modelopt.onnx.autocast import convert_to_mixed_precision
 
-    onnx.save(convert_to_mixed_precision(options["source"], low_precision_type="fp16", keep_io_types=True), options["target"])
+    made = convert_to_mixed_precision(
+        options["source"],
+        low_precision_type=options["kind"],
+        keep_io_types=True,
+        nodes_to_exclude=[f"^{re.escape(name)}$" for name in options["kept"]],
+        data_max=math.inf,  # what is too large is among those kept: seen on real data, where ModelOpt would draw numbers
+        init_max={"fp16": 65504.0, "bf16": math.inf}[options["kind"]],
+    )
+    # ModelOpt gives all dimensions it does not know one name, and ONNX Runtime takes those to be equal.
+    del made.graph.value_info[:]
+    onnx.save(made, options["target"])
 
 
 def _int8(options: dict[str, Any], calibration: list[Arrays]) -> None:
@@ -52,6 +64,7 @@ def _int8(options: dict[str, Any], calibration: list[Arrays]) -> None:
 
     from tritonsmith_build.stages.precision import Reader
 
+    file = str(Path(options["source"]).with_name("quantized.onnx"))
     quantize(
         options["source"],
         quantize_mode="int8",
@@ -60,13 +73,14 @@ def _int8(options: dict[str, Any], calibration: list[Arrays]) -> None:
         calibration_eps=["cpu"],
         op_types_to_quantize=["MatMul"],
         nodes_to_exclude=options["exclude"],
-        high_precision_dtype="fp16",
-        output_path=options["target"],
+        high_precision_dtype="fp32",  # with "fp16" it would cast whatever overflows, too
+        output_path=file,
         log_level="ERROR",
     )
+    _half({**options, "source": file, "kind": "fp16"}, calibration)
 
 
-JOBS = {"fp16": _fp16, "int8": _int8}
+JOBS = {"half": _half, "int8": _int8}
 
 
 def _main(folder: Path) -> None:

@@ -64,25 +64,42 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
         shutil.move(made, target)
 
 
+_SQUASHERS = ("Sigmoid", "Tanh", "Erf")
+"""Multiplied with what they read they make GELU's relatives: SiLU, QuickGELU, and GELU itself where it is spelled out."""
+_LOOKED_THROUGH = ("Add", "Mul", "Div", "Split", "Slice", *_SQUASHERS, "Gelu")
+
+
 def matmuls_to_quantize(model: onnx.ModelProto, leave_out: frozenset[str]) -> list[str]:
     """Names of the MatMuls by a constant, without those next to a GELU that ``leave_out`` names.
 
-    Products of two activations (attention scores) gain nothing from Q/DQ on a CPU and are never among them.
+    Products of two activations (attention scores) gain nothing from Q/DQ on a CPU and are never among them, nor are
+    convolutions: a vision model has one, on its pixels, with a hundredth of the weights.
     """
     producer = {output: node for node in model.graph.node for output in node.output}
-    before = {_product_behind(node.input[0], producer) for node in model.graph.node if node.op_type == "Gelu"}
+    places: dict[str, set[str]] = {}
+    for node in weighted_matmuls(model):
+        if _is_gelu(made_by := producer.get(node.input[0]), producer):
+            places.setdefault(node.name, set()).add(AFTER_GELU)
+            for before in _behind(made_by, producer):
+                if before.op_type == "MatMul":
+                    places.setdefault(before.name, set()).add(BEFORE_GELU)
+    return [node.name for node in weighted_matmuls(model) if not places.get(node.name, set()) & leave_out]
 
-    def places(node: onnx.NodeProto) -> set[str]:
-        reads = producer.get(node.input[0])
-        found = {AFTER_GELU: reads is not None and reads.op_type == "Gelu", BEFORE_GELU: node.name in before}
-        return {place for place, holds in found.items() if holds}
 
-    return [node.name for node in weighted_matmuls(model) if not places(node) & leave_out]
+def _is_gelu(node: onnx.NodeProto | None, producer: dict[str, onnx.NodeProto]) -> bool:
+    """Whether a node's output is a GELU's or a relative's, perhaps multiplied with something (GeGLU, SwiGLU)."""
+    if node is None or node.op_type not in ("Gelu", "Mul"):
+        return False
+    return node.op_type == "Gelu" or any(made.op_type in ("Gelu", *_SQUASHERS) for made in _behind(node, producer))
 
 
-def _product_behind(tensor: str, producer: dict[str, onnx.NodeProto]) -> str | None:
-    """The MatMul that made a tensor, looking through the addition of its bias."""
-    node = producer.get(tensor)
-    while node is not None and node.op_type == "Add":
-        node = next((producer[name] for name in node.input if name in producer), None)
-    return node.name if node is not None and node.op_type == "MatMul" else None
+def _behind(node: onnx.NodeProto | None, producer: dict[str, onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """What a node's output is computed from, element by element, back to the first operations of another sort."""
+    waiting, seen = [node] if node else [], set()
+    while waiting:
+        made = waiting.pop()
+        if made.output[0] not in seen:
+            seen.add(made.output[0])
+            yield made
+            if made.op_type in _LOOKED_THROUGH:
+                waiting.extend(producer[name] for name in made.input if name in producer)

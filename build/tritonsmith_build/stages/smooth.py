@@ -68,18 +68,25 @@ def _factor(activations: Floats, weights: Floats) -> Floats:
     return floored
 
 
-def _greatest(model: onnx.ModelProto, tensors: list[str], calibration: Iterable[Arrays]) -> dict[str, Floats]:
-    """The greatest magnitude of each channel of each tensor."""
+def inner_values(model: onnx.ModelProto, tensors: list[str], data: Iterable[Arrays]) -> Iterator[list[Floats]]:
+    """The FP32 tensors inside ``model`` that have these names, for one batch after the other."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
-    probe.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
+    own = {value.name for value in model.graph.output}
+    wanted = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors if name not in own]
+    probe.graph.output.extend(wanted)
     session = ort.InferenceSession(probe.SerializeToString(), providers=["CPUExecutionProvider"])
+    for batch in data:
+        yield session.run(tensors, batch)
 
-    def maxima() -> Iterator[list[Floats]]:
-        for batch in calibration:
-            yield [np.abs(array).reshape(-1, array.shape[-1]).max(axis=0) for array in session.run(tensors, batch)]
 
-    return {name: np.max(seen, axis=0) for name, seen in zip(tensors, zip(*maxima(), strict=True), strict=True)}
+def _greatest(model: onnx.ModelProto, tensors: list[str], calibration: Iterable[Arrays]) -> dict[str, Floats]:
+    """The greatest magnitude of each channel of each tensor."""
+    seen = (
+        [np.abs(array).reshape(-1, array.shape[-1]).max(axis=0) for array in arrays]
+        for arrays in inner_values(model, tensors, calibration)
+    )
+    return {name: np.max(maxima, axis=0) for name, maxima in zip(tensors, zip(*seen, strict=True), strict=True)}
 
 
 def _insert_before(graph: onnx.GraphProto, node: onnx.NodeProto, activation: str, factor: Floats) -> None:
