@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -14,6 +16,7 @@ import pytest
 import torch
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu import host as gpu
+from tritonsmith_build.server import plans
 from tritonsmith_build.server.plans import Gpu
 from workbench import Workplace, snapshot
 
@@ -90,3 +93,18 @@ def test_tensorrt_is_imported_in_one_place_alone() -> None:
         if line.startswith(("import tensorrt", "from tensorrt")) or "import_module(name)" in line
     ]
     assert importing == ["gpu/host.py"]
+
+
+def test_make_gpu_on_a_machine_without_one_is_a_line_and_no_failure(tmp_path: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU: make gpu would measure it")
+    made = subprocess.run(["make", "gpu"], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (made.returncode, made.stdout, made.stderr) == (0, f"{gpu.NO_GPU}\n", "")
+
+
+def test_the_report_on_a_machine_without_a_gpu_is_the_same_line(
+    cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "gpus", lambda: ())
+    ran = cli("gpu-report", "sentiment")
+    assert (ran.code, ran.out.strip()) == (0, gpu.NO_GPU)

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tensorrt_support import for_ampere
 from tiny_models import POSITIONS
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.gpu.logger import logger_of
 from tritonsmith_build.gpu.plan import plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile, profiles_for
 from workbench import Exported
@@ -57,10 +58,25 @@ def test_a_missing_profile_is_an_error(exported: Callable[[str], Exported]) -> N
 
 
 def test_a_profile_beyond_the_models_positions_is_an_error(exported: Callable[[str], Exported]) -> None:
-    with pytest.raises(SmithError, match="TensorRT"):
-        plan_from_onnx(
-            trt, exported("bert-2").file.read_bytes(), profiles_for(INPUTS, [POSITIONS + 1], 4), configure=for_ampere
-        )
+    profiles = profiles_for(INPUTS, [POSITIONS + 1], 4)
+    with pytest.raises(SmithError, match=r"TensorRT: .*broadcast dimensions must be conformable"):
+        plan_from_onnx(trt, exported("bert-2").file.read_bytes(), profiles, configure=for_ampere)
+
+
+def test_a_profile_whose_largest_shape_alone_is_beyond_them_is_only_a_warning_to_tensorrt_and_an_error_here(
+    exported: Callable[[str], Exported],
+) -> None:
+    other = trt.Builder(logger_of(trt))
+
+    def configured(config: Any) -> None:
+        for_ampere(config)
+        profile = other.create_optimization_profile()
+        for name in INPUTS:
+            profile.set_shape(name, (1, 16), (2, 16), (4, POSITIONS + 1))
+        config.add_optimization_profile(profile)
+
+    with pytest.raises(SmithError, match=r"TensorRT: .*kMAX.*not self-consistent"):
+        plan_from_onnx(trt, exported("bert-2").file.read_bytes(), profiles_for(INPUTS, [16], 4), configure=configured)
 
 
 def test_there_is_a_profile_a_bucket() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,25 @@ def compare_shapes(
 ) -> list[dict[str, Any]]:
     """One row of figures a shape: every bucket with one row and with ``max_batch_size`` rows, the last of them padding alone.
 
-    ``not_finite`` counts the candidate's rows that hold NaN or infinity. ``max_abs_difference`` and ``relative_difference``,
-    the distance of all rows over their size, leave those out, and the row of padding, whose answer nobody reads: it must
-    only be a number.
+    ``not_finite`` counts the candidate's rows that hold NaN or infinity. The other figures leave those out, and the row of
+    padding, whose answer nobody reads: it must only be a number. ``relative_difference`` is the root mean square of the
+    differences over that of FP32's answers in all shapes: one text's logits alone may be next to nothing.
     """
-    figures = []
-    for batch in shaped_batches(tokenizer, settings, texts, max_batch_size):
-        rows, length = batch["input_ids"].shape
-        compared = _compared(reference(batch), candidate(batch), batch["attention_mask"].any(axis=1))
-        figures.append({"rows": rows, "length": length, **compared})
-    return figures
+    compared = [
+        _compared(reference(batch), candidate(batch), batch)
+        for batch in shaped_batches(tokenizer, settings, texts, max_batch_size)
+    ]
+    size = _root_mean_square(np.concatenate([one.expected for one in compared]))
+    return [
+        {
+            "rows": one.rows,
+            "length": one.length,
+            "not_finite": one.not_finite,
+            "max_abs_difference": float(np.abs(one.difference).max(initial=0.0)) if len(one.difference) else math.inf,
+            "relative_difference": _root_mean_square(one.difference) / max(size, 1e-12) if len(one.difference) else math.inf,
+        }
+        for one in compared
+    ]
 
 
 def shaped_batches(tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], max_batch_size: int) -> Iterator[Arrays]:
@@ -63,14 +73,23 @@ def shaped_batches(tokenizer: Path, settings: TokenizeSettings, texts: Sequence[
             yield batch
 
 
-def _compared(expected: Outputs, actual: Outputs, real: NDArray[np.bool_]) -> dict[str, Any]:
-    finite = np.isfinite(actual).all(axis=1)
-    expected, actual = expected[real & finite].astype(np.float64), actual[real & finite].astype(np.float64)
-    if not len(actual):
-        return {"not_finite": int((~finite).sum()), "max_abs_difference": math.inf, "relative_difference": math.inf}
-    distance = np.linalg.norm(actual - expected) / max(float(np.linalg.norm(expected)), 1e-12)
-    return {
-        "not_finite": int((~finite).sum()),
-        "max_abs_difference": float(np.abs(actual - expected).max()),
-        "relative_difference": float(distance),
-    }
+@dataclass(frozen=True)
+class _Compared:
+    rows: int
+    length: int
+    not_finite: int
+    expected: NDArray[np.float64]
+    """FP32's answers, without the row of padding."""
+    difference: NDArray[np.float64]
+    """Of the candidate's answers that are numbers."""
+
+
+def _compared(expected: Outputs, actual: Outputs, batch: Arrays) -> _Compared:
+    rows, length = batch["input_ids"].shape
+    finite, real = np.isfinite(actual).all(axis=1), batch["attention_mask"].any(axis=1)
+    difference = actual[real & finite].astype(np.float64) - expected[real & finite]
+    return _Compared(rows, length, int((~finite).sum()), expected[real].astype(np.float64), difference)
+
+
+def _root_mean_square(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
