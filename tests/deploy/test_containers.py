@@ -73,7 +73,7 @@ CHANGES = {
     "has two health checks": ("compose", "interval: 15s", "interval: 60s", "its health check is not the image's"),
     "builds no pipeline": ("compose", "build, sentiment,", "build, sentiments,", "there is no pipeline sentiments"),
     "builds no target": ("compose", "tensorrt, --precision", "tensor, --precision", "'tensor' is not one of"),
-    "builds no precision": ("compose", "--precision, fp16", "--precision, bf16", "tensorrt has no bf16"),
+    "builds no precision": ("compose", "--precision, fp32", "--precision, bf16", "onnxruntime has no bf16"),
     "builds with no such flag": ("compose", "--precision, fp32", "--prec, fp32", "No such option"),
     "runs no command": ("compose", "[build, sentiment", "[builds, sentiment", "'builds'"),
     "writes where nothing is mounted": (

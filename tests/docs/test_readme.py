@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from served import ROOT, Served
 from tritonsmith import Client
+from tritonsmith_build.cli import app
 from tritonsmith_build.demo import SENTENCES
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.spec import spec_from_file
@@ -42,9 +43,10 @@ def test_the_make_targets_exist() -> None:
 
 
 def test_every_command_of_the_table_exists() -> None:
-    commands = set(re.findall(r"^\| `tritonsmith (\w+)", README, flags=re.MULTILINE))
+    commands = set(re.findall(r"^\| `tritonsmith ([\w-]+)", README, flags=re.MULTILINE))
     done = subprocess.run([sys.executable, "-m", "tritonsmith_build", "--help"], capture_output=True, text=True, check=True)
-    assert commands == {"build", "serve", "infer", "finetune", "render", "precision", "lint", "doctor"}
+    known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert commands == known - {"demo"}  # which is what make run does
     assert all(command in done.stdout for command in commands)
 
 

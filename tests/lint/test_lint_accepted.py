@@ -51,6 +51,7 @@ def fixed_batch_in_python(repository: Path) -> None:
     for path in (ENSEMBLE, CPU, TENSORRT, ONNXRUNTIME):
         edited(path, lambda config: setattr(config, "max_batch_size", 1))(repository)
         edited(path, lambda config: config.ClearField("model_warmup"))(repository)
+    edited(TENSORRT, lambda config: config.dynamic_batching.ClearField("preferred_batch_size"))(repository)
 
 
 ACCEPTED: dict[str, Change] = {
