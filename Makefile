@@ -49,7 +49,7 @@ lint: .venv/test.stamp
 	$(BIN)/python -m tritonsmith_build lint
 
 .venv/run.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[build,server,samples]'
+	$(BIN)/python -m pip install --quiet --editable '.[build,server,samples,openvino]'
 	@touch $@
 
 .venv/test.stamp: pyproject.toml | .venv/bin/python

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tritonsmith_build.choosing import Choosing
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.gpu.host import GpuHost, gpu_host
@@ -67,6 +69,9 @@ class _Build:
         graph = Proving(self.work, fp32).proved(self.target.routes[self.spec.engine.precision])
         record = {"verify": fp32.record["verify"], **graph.record}
         engine = Proved(graph.file, self.target.artefact, record)
+        if self.target.chooses:
+            file, table = Choosing(self.work, fp32).chosen(graph)
+            engine = replace(engine, record={**record, "engines": table}, beside={file.name: file})
         if self.host is not None:
             engine = self._planned(self.host, fp32.file, graph, record)
         with self.work.progress.stage(self.spec.name, "render") as stage:
@@ -152,4 +157,4 @@ class _Build:
         proved = work.stage("prove", digest(own, key, host.gpu.driver, texts, labels), prove)
         figures = {**figures_in(proved / "plan.json"), "network": figures_in(built / "network.json")}
         check(f"{self.spec.name} on {host.gpu.name}", self.spec.gate, figures["gate"])
-        return Proved(plan, host.plan_name, record, host.gpu.compute_capability, figures)
+        return Proved(plan, host.plan_name, record, compute_capability=host.gpu.compute_capability, plan=figures)

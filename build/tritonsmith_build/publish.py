@@ -38,6 +38,8 @@ class Proved:
     """Its file's name in the repository."""
     record: Mapping[str, Any]
     """What the manifest says of it."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """What the server needs beside it, by name."""
     compute_capability: str | None = None
     """Of the one kind of GPU it runs on, where it is a plan."""
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -56,10 +58,8 @@ class Publication:
         """Place what is new or other than before, each file whole; what other targets have there stays."""
         manifest = repo.read_manifest(self._repository / self._folder) or {}
         before = manifest.get("targets", {}).get(self._name, {})
-        artefacts = {
-            f"{self._folder}/{engine.name}": engine.file,
-            f"{self._names.tokenize}/{VERSION}/tokenizer.json": tokenizer,
-        }
+        artefacts = {f"{self._folder}/{name}": file for name, file in {engine.name: engine.file, **engine.beside}.items()}
+        artefacts[f"{self._names.tokenize}/{VERSION}/tokenizer.json"] = tokenizer
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

@@ -45,6 +45,8 @@ class Target:
     """The engine's file, which the target's configuration names; a plan is named by its GPU too."""
     routes: Mapping[Precision, tuple[Route, ...]]
     """By precision, what is tried in turn until the gate is passed; nothing where the FP32 graph serves as it is."""
+    chooses: bool = False
+    """Whether the fastest of several runtimes is found by measuring."""
     plan: bool = False
     """Whether TensorRT builds a plan from that graph, which needs the GPU that will run it."""
 
@@ -65,7 +67,14 @@ TARGETS: dict[TargetName, Target] = {
     "cpu": Target(
         backend="python",
         artefact="model.cpu.onnx",
-        routes={"fp32": (), "int8": tuple(Route("precision:int8_from_onnx", row) for row in LEAVE_OUT)},
+        chooses=True,
+        # 16 bits are the runtime's affair: the file stays FP32, and a CPU that has BF16 works in it.
+        routes={
+            "fp32": (),
+            "fp16": (),
+            "bf16": (),
+            "int8": tuple(Route("precision:int8_from_onnx", row) for row in LEAVE_OUT),
+        },
     ),
     "onnxruntime": Target(backend="onnxruntime", artefact="model.onnx", routes=_ONNXRUNTIME_ROUTES),
     "tensorrt": Target(backend="tensorrt", artefact="model.plan", routes=_GPU_ROUTES, plan=True),

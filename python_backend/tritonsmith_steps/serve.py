@@ -13,10 +13,10 @@ import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
 
-# Imported by the process that needs it: a tokenizing one has no use for ONNX Runtime.
+# Imported by the process that needs it: a tokenizing one has no use for an engine.
 STEPS = {
     "tokenize": "tritonsmith_steps.tokenize:Tokenize",
-    "engine": "tritonsmith_steps.engine:OnnxEngine",
+    "engine": "tritonsmith_steps.engine:CpuEngine",
     "classify": "tritonsmith_steps.classify:Classify",
     "embed": "tritonsmith_steps.embed:Embed",
 }
@@ -56,6 +56,8 @@ def triton_model(step: str) -> type:
                 made = getattr(import_module(module), name).load(folder, parameters, _Meters(args["model_name"]))
             except Exception as error:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
+            if about := getattr(made, "about", ""):
+                pb_utils.Logger.log_info(f"{args['model_name']} {about}")
             self._step: Callable[[Sequence[Arrays]], list[Result]] = made
 
         def execute(self, requests: list[Any]) -> list[Any]:

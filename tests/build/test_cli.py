@@ -69,9 +69,9 @@ def test_the_installed_script_runs() -> None:
         (["build", "mood.toml"], "mood.toml: no such spec; there are moods"),
         (["render"], "pipelines: holds no spec; go to the project's folder, or give the path of a TOML file"),
         (
-            ["build", "moods.toml", "--precision", "fp16"],
-            "{here}/moods.toml: engine.precision: fp16 does not run on the cpu target; "
-            "use one of fp32, int8, for example with --precision",
+            ["build", "moods.toml", "--precision", "bf16", "--target", "onnxruntime"],
+            "{here}/moods.toml: engine.precision: bf16 does not run on the onnxruntime target; "
+            "use one of fp32, fp16, int8, for example with --precision",
         ),
         (
             ["finetune", "moods.toml", "--train", "gate.txt", "--dev", "gate.txt"],
@@ -79,7 +79,7 @@ def test_the_installed_script_runs() -> None:
             "give it task = 'text-classification' and [output] labels = […], in the order of their numbers",
         ),
     ],
-    ids=["name", "path", "no-specs", "fp16", "finetune"],
+    ids=["name", "path", "no-specs", "bf16", "finetune"],
 )
 def test_an_error_is_one_line_and_exit_code_1(here: Workplace, cli: Cli, args: list[str], said: str) -> None:
     before = here.published()
@@ -139,9 +139,9 @@ def test_a_build_prints_a_line_a_stage(here: Workplace, cli: Cli) -> None:
     assert (ran.code, ran.err) == (0, "")
     lines = [line.split() for line in ran.out.splitlines()]
     assert [line[:2] for line in lines] == [
-        ["moods", stage] for stage in ("load", "read", "export", "verify", "int8", "gate", "render")
+        ["moods", stage] for stage in ("load", "read", "export", "verify", "int8", "gate", "engines", "render")
     ]
-    assert [line[2] for line in lines[1:-1]] == ["cached"] * 5
+    assert [line[2] for line in lines[1:-1]] == ["cached"] * 6
     assert "unchanged in repository" in ran.out
 
 

@@ -92,7 +92,7 @@ def test_nothing_is_missing_where_everything_is_installed() -> None:
         (["build", "moods.toml", "--precision", "fp32"], ["tokenizers"], "tokenizers", "build"),
         (["build", "moods.toml", "--precision", "fp32"], ["safetensors"], "safetensors", "build"),
         (["render", "moods.toml"], ["tomli_w"], "tomli_w", "build"),
-        (["render", "moods.toml"], ["onnxruntime"], "onnxruntime", "steps"),
+        (["render", "moods.toml"], ["tokenizers"], "tokenizers", "steps"),
         (["finetune", "moods.toml", "--train", "gate.txt", "--dev", "gate.txt"], ["peft"], "peft", "build"),
         (["finetune", "moods.toml", "--train", "gate.txt", "--dev", "gate.txt"], ["torch"], "torch", "build"),
         pytest.param(

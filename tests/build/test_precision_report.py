@@ -43,6 +43,8 @@ def test_fp32_is_itself_and_int8_is_near_and_smaller(lines: list[Line]) -> None:
     cpu = {line.precision: line for line in lines if line.target == "cpu"}
     gpu = {line.precision: line for line in lines if line.target == "onnxruntime"}
     assert cpu["fp32"].nearness == pytest.approx(1, abs=1e-6)
+    assert {line.engine for line in gpu.values()} == {"onnxruntime fp32"}
+    assert cpu["fp32"].engine in ("openvino fp32", "onnxruntime fp32")
     assert 0.9 < cpu["int8"].nearness < 1
     assert cpu["fp32"].int8_products == gpu["fp16"].int8_products == 0
     assert gpu["int8"].int8_products >= cpu["int8"].int8_products > 0.5  # what is left out there is chosen by layer

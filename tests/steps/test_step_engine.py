@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from tally import Tally
 from tritonsmith_steps.arrays import Arrays, Result
-from tritonsmith_steps.engine import OnnxEngine, session_from_file
+from tritonsmith_steps.engine import CpuEngine
+from tritonsmith_steps.runtimes import session_from_file
 
 Rows = list[list[int]]
 FILL = 7
@@ -47,8 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def engine_in(folder: Path, tally: Tally | None = None) -> OnnxEngine:
-    return OnnxEngine.load(folder, {"artefact": "tiny.onnx"}, tally if tally is not None else Tally())
+def engine_in(folder: Path, tally: Tally | None = None) -> CpuEngine:
+    return CpuEngine.load(folder, {"artefact": "tiny.onnx"}, tally if tally is not None else Tally())
 
 
 def request_from(rows: Rows) -> Arrays:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays
-from tritonsmith_steps.engine import session_from_file
+from tritonsmith_steps.runtimes import session_from_file
 
 from tritonsmith_build.batches import run_all
 from tritonsmith_build.stages.dequantized import quantized_products, without

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tritonsmith_steps.engine import session_from_file
+from tritonsmith_steps.runtimes import session_from_file
 from tritonsmith_steps.tokenize import TokenizeSettings
 
 from tritonsmith_build.batches import batches, mixed_lengths

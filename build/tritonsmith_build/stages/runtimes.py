@@ -1,0 +1,66 @@
+"""Each runtime that this machine has, gated and timed as the server would use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from tritonsmith_steps.arrays import Arrays
+from tritonsmith_steps.runtimes import PLAIN, Choice, Run, UnavailableError, opened
+
+from tritonsmith_build.batches import batches
+from tritonsmith_build.stages.gate import FIGURES
+from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.work import Work
+
+_ROWS, _ROUNDS, _TIMED_TEXTS = (1, 8), 3, 48
+
+
+def tried(work: Work, fp32: Path, file: Path, choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    """A row a choice: ``engine``, and its ``gate`` figures, ``texts_per_s`` and the texts a second in batches of each of
+    ``_ROWS``; or ``unavailable``, what this machine lacks for it.
+
+    ``texts_per_s`` counts a text alone and a text in a batch alike: it is the harmonic mean.
+    """
+    gate = list(batches(work.tokenizer, work.settings, work.gate.texts, rows=max(_ROWS)))
+    timed = work.gate.texts[:_TIMED_TEXTS]
+    data = {rows: list(batches(work.tokenizer, work.settings, timed, rows=rows)) for rows in _ROWS}
+    expected = _answers(opened(PLAIN, fp32), gate)
+    figures_of = FIGURES[TASKS[work.spec.task].engine_output]
+    table: list[dict[str, Any]] = []
+    for choice in choices:
+        try:
+            run = opened(choice, file)
+        except UnavailableError as error:
+            table.append({"engine": str(choice), "unavailable": str(error)})
+            continue
+        figures = figures_of(expected, _answers(run, gate), work.gate_labels, work.facts)
+        seconds = {rows: _seconds(run, batched) for rows, batched in data.items()}
+        table.append(
+            {
+                "engine": str(choice),
+                "gate": {"texts": len(work.gate.texts), **figures},
+                "texts_per_s": round(len(_ROWS) * len(timed) / sum(seconds.values()), 1),
+                **{f"texts_per_s_in_{rows}": round(len(timed) / taken, 1) for rows, taken in seconds.items()},
+            }
+        )
+    return table
+
+
+def _answers(run: Run, data: Sequence[Arrays]) -> Any:
+    return np.concatenate([run(batch) for batch in data])
+
+
+def _seconds(run: Run, data: Sequence[Arrays]) -> float:
+    """The median of some rounds over all batches, after one that warms up."""
+    taken = []
+    for _ in range(_ROUNDS + 1):
+        start = time.perf_counter()
+        for batch in data:
+            run(batch)
+        taken.append(time.perf_counter() - start)
+    return median(taken[1:])

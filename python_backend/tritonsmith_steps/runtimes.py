@@ -1,0 +1,131 @@
+"""What runs an engine's ONNX file on a CPU, and whether this machine can.
+
+OpenVINO and ONNX Runtime read the same file. ``bf16`` is the type that OpenVINO works in where the file says FP32: half the
+memory traffic and, where the CPU has AMX or AVX-512 BF16, several times the speed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonsmith_steps.arrays import Arrays
+
+FILE = "engines.json"
+Run = Callable[[Arrays], NDArray[np.float32]]
+"""The engine's one output, ``[rows, width]``, for a padded batch."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A runtime, and the type it works in where the file says FP32: ``fp32`` or ``bf16``."""
+
+    runtime: str
+    compute: str
+
+    def __str__(self) -> str:
+        return f"{self.runtime} {self.compute}"
+
+
+PLAIN = Choice("onnxruntime", "fp32")
+"""What every machine can run."""
+
+
+class UnavailableError(ValueError):
+    """This machine cannot run a choice; the message says what it lacks."""
+
+
+def choices_in(folder: Path) -> list[Choice]:
+    """What a build has proved for the engine in ``folder``, the fastest first; ``PLAIN`` where it says nothing."""
+    file = folder / FILE
+    if not file.is_file():
+        return [PLAIN]
+    try:
+        return [Choice(**row) for row in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: cannot be read ({error}); build the pipeline again") from error
+
+
+def first_available(choices: Sequence[Choice], file: Path) -> tuple[Choice, Run, list[str]]:
+    """The first choice that this machine can run, and why each before it could not.
+
+    Raises UnavailableError with all reasons where none can.
+    """
+    reasons: list[str] = []
+    for choice in choices:
+        try:
+            return choice, opened(choice, file), reasons
+        except UnavailableError as error:
+            reasons.append(f"{choice}: {error}")
+    raise UnavailableError("; ".join(reasons) or "no engine was proved; build the pipeline again")
+
+
+def opened(choice: Choice, file: Path, *, threads: int | None = None) -> Run:
+    """An ONNX file ready to run with a choice, on as many threads as this process may use cores.
+
+    Raises UnavailableError where the runtime is not installed, or the CPU has not the type.
+    """
+    if choice.runtime not in RUNTIMES:
+        raise UnavailableError(f"no such runtime; known are {', '.join(RUNTIMES)}")
+    return RUNTIMES[choice.runtime](file, choice.compute, threads or len(os.sched_getaffinity(0)))
+
+
+def _openvino(file: Path, compute: str, threads: int) -> Run:
+    try:
+        import openvino
+    except ImportError:
+        raise UnavailableError("OpenVINO is not installed (pip install 'tritonsmith[openvino]')") from None
+    core = openvino.Core()
+    if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UnavailableError("this CPU has no BF16")
+    # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
+    options = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[compute],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    request = core.compile_model(file, "CPU", options).create_infer_request()
+
+    def run(batch: Arrays) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
+        return output
+
+    return run
+
+
+def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
+    if compute != "fp32":
+        raise UnavailableError(f"ONNX Runtime has no {compute} on a CPU")
+    session = session_from_file(file, threads=threads)
+
+    def run(batch: Arrays) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = session.run(None, batch)[0]
+        return output
+
+    return run
+
+
+RUNTIMES: Mapping[str, Callable[[Path, str, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+
+
+def session_from_file(file: Path, *, threads: int | None = None) -> Any:
+    """Open an ONNX file in ONNX Runtime on the CPU with as many threads as this process may use cores.
+
+    Threads do not spin while they wait: tokenizing, the server and other engines want the same cores.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
