@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tritonsmith_steps.cores import cores
 from tritonsmith_steps.runtimes import FILE, Choice
 
 from tritonsmith_build.proving import Graph
@@ -88,4 +88,4 @@ def _machine() -> tuple[str, int, str]:
         openvino = metadata.version("openvino")
     except metadata.PackageNotFoundError:
         openvino = "none"
-    return next(names, platform.machine()), len(os.sched_getaffinity(0)), openvino
+    return next(names, platform.machine()), cores(), openvino

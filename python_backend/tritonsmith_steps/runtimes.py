@@ -7,7 +7,6 @@ memory traffic and, where the CPU has AMX or AVX-512 BF16, several times the spe
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays
+from tritonsmith_steps.cores import cores
 
 FILE = "engines.json"
 Run = Callable[[Arrays], NDArray[np.float32]]
@@ -74,7 +74,7 @@ def opened(choice: Choice, file: Path, *, threads: int | None = None) -> Run:
     """
     if choice.runtime not in RUNTIMES:
         raise UnavailableError(f"no such runtime; known are {', '.join(RUNTIMES)}")
-    return RUNTIMES[choice.runtime](file, choice.compute, threads or len(os.sched_getaffinity(0)))
+    return RUNTIMES[choice.runtime](file, choice.compute, threads or cores())
 
 
 def _openvino(file: Path, compute: str, threads: int) -> Run:
@@ -124,7 +124,7 @@ def session_from_file(file: Path, *, threads: int | None = None) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 OTHERS = {"tritonclient", "tritonsmith", "tritonsmith_build"}
-HEAVY = {"aiohttp", "gevent", "grpc", "onnxruntime", "pydantic", "rich", "torch", "transformers", "typer"}
+HEAVY = {"aiohttp", "gevent", "grpc", "onnxruntime", "openvino", "pydantic", "rich", "torch", "transformers", "typer"}
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -23,7 +23,7 @@ def loaded_by(statement: str) -> set[str]:
     [
         ("import tritonsmith", {"numpy", "tritonclient"}, {*HEAVY, "tokenizers", "tritonsmith_build", "tritonsmith_steps"}),
         ("import tritonsmith_steps.tokenize", {"numpy", "tokenizers"}, {*HEAVY, *OTHERS}),
-        ("import tritonsmith_steps.engine", {"onnxruntime"}, {*HEAVY, *OTHERS, "tokenizers"} - {"onnxruntime"}),
+        ("import tritonsmith_steps.engine", {"numpy"}, {*HEAVY, *OTHERS, "tokenizers"}),
         ("import tritonsmith_steps.classify", {"numpy"}, {*HEAVY, *OTHERS, "tokenizers"}),
         ("import tritonsmith_steps.embed", {"numpy"}, {*HEAVY, *OTHERS, "tokenizers"}),
     ],
