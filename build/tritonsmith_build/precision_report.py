@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tritonsmith_steps.runtimes import PLAIN, Run, choices_in, first_available
+from tritonsmith_steps.runtimes import PLAIN, Choice, Run, choices_in, first_available
 
 from tritonsmith_build.batches import batches
 from tritonsmith_build.build import build_pipeline
@@ -64,9 +64,8 @@ def measure(specs: Sequence[PipelineSpec], *, cache: StageCache, progress: Progr
                     )
                     proved = built.manifest["targets"][target]
                     file = Path(scratch) / Names.of(spec).engine / str(VERSION) / row.artefact
-                    choice, run, _ = first_available(choices_in(file.parent) if row.chooses else [PLAIN], file)
-                    speed = _texts_per_second(spec, Path(scratch), run)
-                    yield _line(spec, target, precision, proved, file, str(choice), speed)
+                    choices = choices_in(file.parent) if row.chooses else [PLAIN]
+                    yield _line(spec, target, precision, proved, file, *_served(spec, Path(scratch), choices, file))
 
 
 def _line(
@@ -93,6 +92,12 @@ def summary(left_out: Sequence[str]) -> str:
     """What is left out, the layers of one place counted: ``after GELU (6), before GELU (1)``."""
     places = Counter(name.partition(", layer ")[0] for name in left_out)
     return ", ".join(place if count == 1 and place in left_out else f"{place} ({count})" for place, count in places.items())
+
+
+def _served(spec: PipelineSpec, repository: Path, choices: Sequence[Choice], file: Path) -> tuple[str, float]:
+    """What serves a file here, and how fast; the engine is gone when this returns (see ``stages/runtimes.py``)."""
+    choice, run, _ = first_available(choices, file)
+    return str(choice), _texts_per_second(spec, repository, run)
 
 
 def _texts_per_second(spec: PipelineSpec, repository: Path, run: Run) -> float:

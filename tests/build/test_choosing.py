@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.stages import runtimes
 from tritonsmith_steps.runtimes import Choice, UnavailableError, opened
-from workbench import Workplace
+from workbench import Workplace, python
 
 ENGINES = "moods_engine/1/engines.json"
 Row = dict[str, Any]
@@ -77,3 +78,27 @@ def test_sixteen_bits_on_a_cpu_are_bf16_or_fp32_where_it_has_none(place: Workpla
     manifest = place.build("fp16").manifest["targets"]["cpu"]
     assert manifest["engines"][0] == {"engine": "openvino bf16", "unavailable": "this CPU has no BF16"}
     assert set(engines_of(place)) == {"openvino fp32", "onnxruntime fp32"}
+
+
+AFTERWARDS = """
+import os, signal
+from tritonsmith_build.cli import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code
+signal.signal(signal.SIGTERM, lambda *_: print("noticed"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize("stack", ["", "import faulthandler; faulthandler.enable()"], ids=["plain", "faulthandler"])
+def test_a_signal_after_the_measuring_is_only_a_signal(place: Workplace, tmp_path: Path, stack: str) -> None:
+    shutil.rmtree(place.cache / "engines")
+    place.respecify(engine={"precision": "int8"})
+    ran = python(
+        f"import os; os.environ['TRITONSMITH_CACHE'] = {str(place.cache)!r}; {stack or 'pass'}\n" + AFTERWARDS,
+        *("build", place.spec_file, "--repository", tmp_path / "repository"),
+    )
+    assert (ran.returncode, ran.stdout.splitlines()[-1:]) == (0, ["noticed"]), ran.stderr
+    assert "openvino" in ran.stdout

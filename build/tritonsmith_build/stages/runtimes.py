@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,25 +30,32 @@ def tried(work: Work, fp32: Path, file: Path, choices: Sequence[Choice]) -> list
     timed = work.gate.texts[:_TIMED_TEXTS]
     data = {rows: list(batches(work.tokenizer, work.settings, timed, rows=rows)) for rows in _ROWS}
     expected = _answers(opened(PLAIN, fp32), gate)
-    figures_of = FIGURES[TASKS[work.spec.task].engine_output]
-    table: list[dict[str, Any]] = []
+    rows = []
     for choice in choices:
         try:
-            run = opened(choice, file)
+            rows.append({"engine": str(choice), **_measured(choice, file, work, gate, expected, data)})
         except UnavailableError as error:
-            table.append({"engine": str(choice), "unavailable": str(error)})
-            continue
-        figures = figures_of(expected, _answers(run, gate), work.gate_labels, work.facts)
-        seconds = {rows: _seconds(run, batched) for rows, batched in data.items()}
-        table.append(
-            {
-                "engine": str(choice),
-                "gate": {"texts": len(work.gate.texts), **figures},
-                "texts_per_s": round(len(_ROWS) * len(timed) / sum(seconds.values()), 1),
-                **{f"texts_per_s_in_{rows}": round(len(timed) / taken, 1) for rows, taken in seconds.items()},
-            }
-        )
-    return table
+            rows.append({"engine": str(choice), "unavailable": str(error)})
+    return rows
+
+
+def _measured(
+    choice: Choice, file: Path, work: Work, gate: Sequence[Arrays], expected: Any, data: Mapping[int, Sequence[Arrays]]
+) -> dict[str, Any]:
+    """A choice's figures. Its engine is gone when this returns.
+
+    OpenVINO gives a thread that uses AMX a signal stack, and takes it away with the engine; of two engines that overlap, the
+    later one would restore the earlier one's stack, which is no more, and the next signal would end the process.
+    """
+    run = opened(choice, file)
+    figures = FIGURES[TASKS[work.spec.task].engine_output](expected, _answers(run, gate), work.gate_labels, work.facts)
+    seconds = {rows: _seconds(run, batched) for rows, batched in data.items()}
+    texts = {rows: sum(len(next(iter(batch.values()))) for batch in batched) for rows, batched in data.items()}
+    return {
+        "gate": {"texts": len(work.gate.texts), **figures},
+        "texts_per_s": round(sum(texts.values()) / sum(seconds.values()), 1),
+        **{f"texts_per_s_in_{rows}": round(texts[rows] / taken, 1) for rows, taken in seconds.items()},
+    }
 
 
 def _answers(run: Run, data: Sequence[Arrays]) -> Any:
