@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from tritonsmith_steps.cores import cores
 from tritonsmith_steps.runtimes import FILE, Choice
 
+from tritonsmith_build.measuring import processor
 from tritonsmith_build.proving import Graph
 from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import code, digest, versions
@@ -51,7 +51,7 @@ class Choosing:
             rates = {row["engine"]: row["texts_per_s"] for row in figures_in(folder / "table.json") if "texts_per_s" in row}
             return ", ".join(f"{engine} {rate:.0f} texts/s" for engine, rate in rates.items())
 
-        own = code("stages/runtimes.py", "stages/gate.py", "batches.py")
+        own = code("stages/runtimes.py", "measuring.py", "stages/gate.py", "batches.py")
         key = digest(
             *(own, served_code(), graph.key, self.fp32.key, work.gate.texts, work.gate_labels, list(map(str, choices))),
             *(versions("onnxruntime"), _machine()),
@@ -82,10 +82,8 @@ class Choosing:
 
 def _machine() -> tuple[str, int, str]:
     """What the speeds depend on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     try:
         openvino = metadata.version("openvino")
     except metadata.PackageNotFoundError:
         openvino = "none"
-    return next(names, platform.machine()), cores(), openvino
+    return processor(), cores(), openvino

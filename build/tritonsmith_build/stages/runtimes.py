@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -13,11 +11,12 @@ from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.runtimes import PLAIN, Choice, Run, UnavailableError, opened
 
 from tritonsmith_build.batches import batches
+from tritonsmith_build.measuring import median_seconds
 from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tasks import TASKS
 from tritonsmith_build.work import Work
 
-_ROWS, _ROUNDS, _TIMED_TEXTS = (1, 8), 3, 48
+_ROWS, _TIMED_TEXTS = (1, 8), 48
 
 
 def tried(work: Work, fp32: Path, file: Path, choices: Sequence[Choice]) -> list[dict[str, Any]]:
@@ -49,7 +48,7 @@ def _measured(
     """
     run = opened(choice, file)
     figures = FIGURES[TASKS[work.spec.task].engine_output](expected, _answers(run, gate), work.gate_labels, work.facts)
-    seconds = {rows: _seconds(run, batched) for rows, batched in data.items()}
+    seconds = {rows: median_seconds(run, batched) for rows, batched in data.items()}
     texts = {rows: sum(len(next(iter(batch.values()))) for batch in batched) for rows, batched in data.items()}
     return {
         "gate": {"texts": len(work.gate.texts), **figures},
@@ -60,14 +59,3 @@ def _measured(
 
 def _answers(run: Run, data: Sequence[Arrays]) -> Any:
     return np.concatenate([run(batch) for batch in data])
-
-
-def _seconds(run: Run, data: Sequence[Arrays]) -> float:
-    """The median of some rounds over all batches, after one that warms up."""
-    taken = []
-    for _ in range(_ROUNDS + 1):
-        start = time.perf_counter()
-        for batch in data:
-            run(batch)
-        taken.append(time.perf_counter() - start)
-    return median(taken[1:])
