@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,17 @@ def mixed_lengths(texts: Sequence[str], rows: int) -> list[str]:
     """``rows`` texts, by turns one as it is and one joined from many, so that a batch holds padding and full rows."""
     cycled = [texts[index % len(texts)] for index in range(rows + 40)]
     return [" ".join(cycled[row : row + 40]) if row % 2 == 0 else cycled[row] for row in range(rows)]
+
+
+def shaped_batches(
+    tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], row_counts: Iterable[int]
+) -> dict[tuple[int, int], Arrays]:
+    """By ``(rows, length)``: a batch of real texts of mixed lengths for every bucket and number of rows."""
+    made = {}
+    for length in settings.buckets:
+        for rows in row_counts:
+            (made[rows, length],) = batches(tokenizer, settings, mixed_lengths(texts, rows), rows=rows, length=length)
+    return made
 
 
 def run_all(session: object, data: Iterator[Arrays]) -> NDArray[np.float32]:

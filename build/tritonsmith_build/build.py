@@ -153,7 +153,7 @@ class _Build:
         key = digest(own, graph.key, planning.depends_on)
         built = work.stage("plan", key, build, megabytes("model.plan"))
         plan = built / "model.plan"
-        own = code("gpu/running.py", "gpu/inspection.py", "gpu/verify.py", "stages/gate.py")
+        own = code("gpu/running.py", "gpu/inspection.py", "gpu/verify.py", "stages/gate.py", "batches.py")
         proved = work.stage("prove", digest(own, key, host.gpu.driver, texts, labels), prove)
         figures = {**figures_in(proved / "plan.json"), "network": figures_in(built / "network.json")}
         check(f"{self.spec.name} on {host.gpu.name}", self.spec.gate, figures["gate"])

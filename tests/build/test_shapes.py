@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from tiny_models import sentences
-from tritonsmith_build.stages.shapes import Answer, answer_of, compare_shapes, shaped_batches
+from tritonsmith_build.stages.shapes import Answer, answer_of, compare_shapes, padded_batches
 from tritonsmith_build.step_files import tokenize_settings
 from workbench import Exported
 
@@ -47,7 +47,7 @@ def test_a_graph_is_itself_in_every_bucket_at_one_row_and_at_the_most(case: Expo
 def test_batches_hold_full_rows_short_ones_and_one_of_padding_alone(case: Exported) -> None:
     settings = tokenize_settings(case.spec, case.facts)
     made = {
-        batch["input_ids"].shape: batch for batch in shaped_batches(case.tokenizer, settings, sentences(9, longest=6), ROWS)
+        batch["input_ids"].shape: batch for batch in padded_batches(case.tokenizer, settings, sentences(9, longest=6), ROWS)
     }
     assert list(made) == SHAPES
     for (rows, length), batch in made.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches
+from tritonsmith_build.batches import batches, shaped_batches
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.gpu.host import MODULES, GpuHost
@@ -19,7 +19,7 @@ from tritonsmith_build.gpu.inspection import check_network, check_precision, lay
 from tritonsmith_build.gpu.options import TimingCache, configure
 from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile, profiles_for
-from tritonsmith_build.gpu.verify import compare, measure, shaped_batches
+from tritonsmith_build.gpu.verify import compare, measure
 from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tasks import TASKS

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays
-from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches, mixed_lengths
 from tritonsmith_build.errors import SmithError
 
 Run = Callable[[Arrays], NDArray[np.float32]]
@@ -24,17 +21,6 @@ class Timed(Protocol):
 
     def seconds(self, batch: Arrays, runs: int) -> NDArray[np.float64]:
         """The times of ``runs`` executions."""
-
-
-def shaped_batches(
-    tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], row_counts: Iterable[int]
-) -> dict[tuple[int, int], Arrays]:
-    """By ``(rows, length)``: a batch of real texts of mixed lengths for every bucket and number of rows."""
-    made = {}
-    for length in settings.buckets:
-        for rows in row_counts:
-            (made[rows, length],) = batches(tokenizer, settings, mixed_lengths(texts, rows), rows=rows, length=length)
-    return made
 
 
 def compare(run: Run, reference: Run, shaped: dict[tuple[int, int], Arrays], figures: Figures) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches, mixed_lengths
+from tritonsmith_build.batches import shaped_batches
 
 Outputs = NDArray[np.float32]
 Answer = Callable[[Arrays], Outputs]
@@ -47,7 +47,7 @@ def compare_shapes(
     """
     compared = [
         _compared(reference(batch), candidate(batch), batch)
-        for batch in shaped_batches(tokenizer, settings, texts, max_batch_size)
+        for batch in padded_batches(tokenizer, settings, texts, max_batch_size)
     ]
     size = _root_mean_square(np.concatenate([one.expected for one in compared]))
     return [
@@ -62,15 +62,13 @@ def compare_shapes(
     ]
 
 
-def shaped_batches(tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], max_batch_size: int) -> Iterator[Arrays]:
+def padded_batches(tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], max_batch_size: int) -> Iterator[Arrays]:
     """The batches: a full row alone; full rows, short ones and one of padding alone together."""
-    for length in settings.buckets:
-        for rows in sorted({1, max_batch_size}):
-            (batch,) = batches(tokenizer, settings, mixed_lengths(texts, rows), rows=rows, length=length)
-            if rows > 1:
-                for name, array in batch.items():
-                    array[-1] = settings.pad.get(name, 0)
-            yield batch
+    for (rows, _), batch in shaped_batches(tokenizer, settings, texts, sorted({1, max_batch_size})).items():
+        if rows > 1:
+            for name, array in batch.items():
+                array[-1] = settings.pad.get(name, 0)
+        yield batch
 
 
 @dataclass(frozen=True)
