@@ -1,6 +1,8 @@
 # make run    build the sentiment pipeline, serve it, ask it, stop
 # make serve  the same, and stay up
 # make test   everything that must hold; make test-full adds what takes long
+# make bench  measure this server beside its peers and its own engine (about 45 minutes), and write docs/benchmarks.md;
+#             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # Another Python: make PYTHON=python3.12 run
 
@@ -17,7 +19,7 @@ BINDINGS := .venv/tensorrt-bindings
 BINDINGS_10.16 := tensorrt-cu12-bindings==10.16.1.11
 BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 
-.PHONY: run serve test test-full gpu lint
+.PHONY: run serve test test-full bench bench-quick gpu lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -32,6 +34,13 @@ test: lint .venv/bindings.stamp
 
 test-full: lint .venv/bindings.stamp
 	$(BIN)/python -m pytest
+
+# What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
+bench: .venv/bench.stamp
+	PYTHONPATH=loadtest $(BIN)/python -m bench run $(BENCH)
+
+bench-quick: .venv/bench.stamp
+	PYTHONPATH=loadtest $(BIN)/python -m bench quick
 
 # The tests run whatever the report says; either's failure is the command's.
 gpu:
@@ -55,6 +64,10 @@ lint: .venv/test.stamp
 .venv/test.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/run.stamp
+
+.venv/bench.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[build,server,samples,openvino,loadtest]'
+	@touch $@
 
 .venv/gpu.stamp: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet --editable '.[dev,gpu]'

@@ -267,6 +267,40 @@ def infer(
 
 
 @app.command()
+def profile(
+    pipeline: Annotated[str, typer.Argument(help="the served pipeline's name")],
+    url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
+    concurrency: Annotated[str, typer.Option(help="requests in flight, one level after another")] = "1,2,4,8,16,32",
+    seconds: Annotated[float, typer.Option(min=0.1, help="counted at each level, after a short warm-up")] = 3.0,
+    texts: Annotated[Path | None, typer.Option(help="a text a line, sent in turn [default: own general texts]")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="texts a request")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="draw it into this PNG file")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Sweep a running server: throughput and latency, where the time goes, the step that limits, and the knob to turn.
+
+    Example: `tritonsmith profile sentiment --url grpc://localhost:8001 --plot profile.png`
+    """
+    if plot:
+        need("loadtest", "matplotlib")
+    from tritonsmith_build.profiling import sweep
+    from tritonsmith_build.progress import Progress
+
+    plan = sweep.Plan(pipeline, url, sweep.concurrencies(concurrency), seconds, batch, sweep.texts_for(texts))
+    profiled = sweep.profile(plan, Progress(error_console))
+    if as_json:
+        _print_json(profiled.as_dict())
+    else:
+        from tritonsmith_build.profiling.table import show
+
+        show(profiled, console)
+    if plot:
+        from tritonsmith_build.profiling.plot import draw
+
+        draw(profiled, plot)
+
+
+@app.command()
 def finetune(
     pipeline: Annotated[str, typer.Argument(help="a name under pipelines/, or the path of a TOML file")],
     train: Annotated[Path, typer.Option(help="TSV or CSV with the columns text (or sentence) and label")],

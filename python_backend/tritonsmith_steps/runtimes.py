@@ -2,6 +2,8 @@
 
 OpenVINO and ONNX Runtime read the same file. ``bf16`` is the type that OpenVINO works in where the file says FP32: half the
 memory traffic and, where the CPU has AMX or AVX-512 BF16, several times the speed.
+
+OpenVINO sets itself up anew whenever the shape of a batch changes, so lengths are rounded up to a multiple: shapes repeat.
 """
 
 from __future__ import annotations
@@ -17,21 +19,29 @@ from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.cores import cores
+from tritonsmith_steps.lengths import by_length, in_order
 
 FILE = "engines.json"
+TOGETHER, APART = "together", "apart"
+_MULTIPLE = 8
+"""Of this many tokens are the lengths that OpenVINO sees."""
 Run = Callable[[Arrays], NDArray[np.float32]]
 """The engine's one output, ``[rows, width]``, for a padded batch."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A runtime, and the type it works in where the file says FP32: ``fp32`` or ``bf16``."""
+    """A runtime, and the type it works in where the file says FP32: ``fp32`` or ``bf16``.
+
+    The cores work ``together`` on one batch, or ``apart``: each on rows of like length, which are padded less.
+    """
 
     runtime: str
     compute: str
+    cores: str = TOGETHER
 
     def __str__(self) -> str:
-        return f"{self.runtime} {self.compute}"
+        return " ".join([self.runtime, self.compute, *([self.cores] if self.cores != TOGETHER else [])])
 
 
 PLAIN = Choice("onnxruntime", "fp32")
@@ -74,36 +84,43 @@ def opened(choice: Choice, file: Path, *, threads: int | None = None) -> Run:
     """
     if choice.runtime not in RUNTIMES:
         raise UnavailableError(f"no such runtime; known are {', '.join(RUNTIMES)}")
-    return RUNTIMES[choice.runtime](file, choice.compute, threads or cores())
+    return RUNTIMES[choice.runtime](file, choice, threads or cores())
 
 
-def _openvino(file: Path, compute: str, threads: int) -> Run:
+def _openvino(file: Path, choice: Choice, threads: int) -> Run:
     try:
         import openvino
     except ImportError:
         raise UnavailableError("OpenVINO is not installed (pip install 'tritonsmith[openvino]')") from None
     core = openvino.Core()
-    if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if choice.compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UnavailableError("this CPU has no BF16")
     # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
+    streams = threads if choice.cores == APART else 1
     options = {
-        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[compute],
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[choice.compute],
         "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": streams,
         "ENABLE_CPU_PINNING": False,
     }
-    request = core.compile_model(file, "CPU", options).create_infer_request()
+    model = core.compile_model(file, "CPU", options)
+    requests = [model.create_infer_request() for _ in range(streams)]
 
     def run(batch: Arrays) -> NDArray[np.float32]:
-        output: NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
-        return output
+        parts = by_length(batch, len(requests), _MULTIPLE)
+        under_way = list(zip(requests, parts, strict=False))
+        for request, part in under_way:
+            request.start_async(part.batch, share_inputs=True)
+        for request, _ in under_way:
+            request.wait()
+        return in_order([(part.rows, request.get_output_tensor().data) for request, part in under_way])
 
     return run
 
 
-def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
-    if compute != "fp32":
-        raise UnavailableError(f"ONNX Runtime has no {compute} on a CPU")
+def _onnxruntime(file: Path, choice: Choice, threads: int) -> Run:
+    if choice != PLAIN:
+        raise UnavailableError(f"ONNX Runtime has no {str(choice).partition(' ')[2]} on a CPU")
     session = session_from_file(file, threads=threads)
 
     def run(batch: Arrays) -> NDArray[np.float32]:
@@ -113,7 +130,7 @@ def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
     return run
 
 
-RUNTIMES: Mapping[str, Callable[[Path, str, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+RUNTIMES: Mapping[str, Callable[[Path, Choice, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
 
 
 def session_from_file(file: Path, *, threads: int | None = None) -> Any:

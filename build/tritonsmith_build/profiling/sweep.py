@@ -1,0 +1,159 @@
+"""``tritonsmith profile``: connect, read what is served, and measure one concurrency after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from tritonsmith.codec import info_from_config
+from tritonsmith.transport import Address, AsyncGrpcTransport, AsyncHttpTransport, async_transport_to
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.examples import examples_from_file
+from tritonsmith_build.profiling.advice import Verdict, situation_of, verdict_of
+from tritonsmith_build.profiling.levels import Level, Snapshot, level_of
+from tritonsmith_build.profiling.loading import Send, loaded, requests_from
+from tritonsmith_build.profiling.statistics import LATEST, Step, counters_of, ensemble_steps, step_of
+from tritonsmith_build.progress import Progress
+
+LOOP = (
+    "closed loop: latency with so many requests in flight, each caller sending its next when it is answered; "
+    "not latency under an arrival rate"
+)
+TIMEOUT = 30.0
+_CALLERS_A_CONNECTION = 64  # Triton's HTTP client keeps further ones waiting from 100 on
+_LONGEST_WARM_UP = 1.0
+
+Wire = AsyncGrpcTransport | AsyncHttpTransport
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    pipeline: str
+    url: str
+    concurrency: tuple[int, ...]
+    seconds: float
+    batch: int
+    texts: tuple[str, ...]
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds before each window that are not counted."""
+        return min(_LONGEST_WARM_UP, self.seconds / 4)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was measured, and what it means."""
+
+    plan: Plan
+    engine: str
+    levels: tuple[Level, ...]
+    knee: Level
+    verdict: Verdict
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for machines."""
+        plan = self.plan
+        return {
+            "pipeline": plan.pipeline,
+            "url": plan.url,
+            "loop": LOOP,
+            "batch": plan.batch,
+            "distinct_texts": len(set(plan.texts)),
+            "warm_up_seconds": plan.warm_up,
+            "levels": [asdict(level) for level in self.levels],
+            "knee": self.knee.concurrency,
+            "verdict": asdict(self.verdict),
+        }
+
+
+def texts_for(file: Path | None) -> tuple[str, ...]:
+    """A person's own texts, or the general ones that this package brings."""
+    if file is not None:
+        if not file.is_file():
+            raise SmithError("no such file", where=file, fix="give --texts a .txt with a text a line")
+        return examples_from_file(file).texts
+    with resources.as_file(resources.files("tritonsmith_build") / "data" / "gate.txt") as general:
+        return examples_from_file(general).texts
+
+
+def concurrencies(written: str) -> tuple[int, ...]:
+    """``1,2,4`` as numbers, in their order. Raises SmithError for anything else."""
+    words = [word.strip() for word in written.split(",")]
+    if not all(word.isascii() and word.isdigit() and int(word) > 0 for word in words):
+        raise SmithError(f"{written!r} is no list of whole numbers from 1 on", where="--concurrency", fix="write 1,2,4,8")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def profile(plan: Plan, progress: Progress) -> Profile:
+    """Sweep. Raises the client's errors where the server or the pipeline is not there, SmithError where nothing is answered."""
+    try:
+        address = Address.parse(plan.url, timeout=TIMEOUT)
+    except ValueError as error:
+        raise SmithError(str(error), where="--url") from None
+    return asyncio.run(_profile(plan, address, progress))
+
+
+async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
+    wires = [async_transport_to(address) for _ in range(1 + -(-max(plan.concurrency) // _CALLERS_A_CONNECTION))]
+    watching, *sending = wires  # the one that reads the counters never waits behind a request
+    try:
+        steps = await _served(watching, plan)
+        levels = await _sweep(plan, watching, sending, steps, progress)
+    finally:
+        for wire in wires:
+            await wire.close()
+    engine = next((step.model for step in steps if step.model == f"{plan.pipeline}_engine"), steps[-1].model)
+    situation = situation_of(levels, steps, engine=engine, batch=plan.batch)
+    if situation is None:
+        said = [f"{kind}: {message}" for level in levels for kind, message in level.error_messages.items()]
+        raise SmithError(f"no request was answered in time; {(said or ['give --seconds more'])[-1]}", where=plan.pipeline)
+    return Profile(plan, engine, tuple(levels), situation.level, verdict_of(situation, levels))
+
+
+async def _served(wire: Wire, plan: Plan) -> list[Step]:
+    config = await wire.config(plan.pipeline)
+    most = info_from_config(plan.pipeline, config).max_batch_size
+    if plan.batch > max(1, most):
+        raise SmithError(f"{plan.pipeline} takes at most {most} texts a request", where="--batch", fix="give it fewer")
+    return [step_of(model, version, await wire.config(model)) for model, version in ensemble_steps(config, plan.pipeline)]
+
+
+async def _sweep(plan: Plan, watching: Wire, sending: Sequence[Wire], steps: Sequence[Step], progress: Progress) -> list[Level]:
+    async def snapshot() -> Snapshot:
+        wanted = [(plan.pipeline, LATEST), *((step.model, step.version) for step in steps)]
+        replies = await asyncio.gather(*(watching.statistics(model) for model, _ in wanted))
+        return tuple(counters_of(reply, version) for reply, (_, version) in zip(replies, wanted, strict=True))
+
+    levels = []
+    requests = cycle(requests_from(plan.texts, plan.batch))
+    planned = len(plan.concurrency) * (plan.warm_up + plan.seconds)
+    with progress.planned(plan.pipeline, planned) as passed:
+        for concurrency in plan.concurrency:
+            load = await loaded(
+                [_sender(wire, plan.pipeline) for wire in sending],
+                requests,
+                concurrency,
+                warm_up=plan.warm_up,
+                seconds=plan.seconds,
+                snapshot=snapshot,
+                passed=_named(passed, concurrency),
+            )
+            levels.append(level_of(load, plan.batch, plan.pipeline, steps))
+    return levels
+
+
+def _sender(wire: Wire, pipeline: str) -> Send:
+    return lambda inputs: wire.infer(pipeline, inputs)
+
+
+def _named(passed: Callable[[float, str], None], concurrency: int) -> Callable[[float], None]:
+    return lambda seconds: passed(seconds, f"{concurrency} in flight")
