@@ -33,7 +33,7 @@ def _filled(template: str, name: str, value: object) -> bytes:
 
 
 def answer(many: str, single: str = "", *, width: int = 0) -> Decode:
-    """A dotted path to a list of vectors, one a text, "" for the whole reply; with ``width`` to one flat list of all.
+    """A dotted path to a list of vectors, one a text, "" for the whole reply, ``*`` for each of a list; with ``width`` to one flat list of all.
 
     ``single`` is the path to one vector, in the answer to a request made from ``request_single``.
     """
@@ -48,7 +48,10 @@ def answer(many: str, single: str = "", *, width: int = 0) -> Decode:
 
 
 def _at(value: Any, path: str) -> Any:
-    for key in filter(None, path.split(".")):
+    keys = list(filter(None, path.split(".")))
+    for number, key in enumerate(keys):
+        if key == "*":
+            return [_at(one, ".".join(keys[number + 1 :])) for one in value]
         value = value[int(key)] if isinstance(value, list) else value[key]
     return value
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.templates import answer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -134,3 +135,8 @@ def test_servers_listen_on_this_machine_alone(folder: Path, peer: dict[str, Any]
     for variant in peer["variants"]:
         assert "127.0.0.1" in " ".join([*words_of(variant), code])
     assert "0.0.0.0" not in (folder / "peer.toml").read_text(encoding="utf-8") + code
+
+
+def test_a_star_reaches_into_each_of_a_list() -> None:
+    reply = b'{"data": [{"embedding": [1, 2]}, {"embedding": [3, 4]}]}'
+    assert answer("data.*.embedding")(reply, {}).tolist() == [[1, 2], [3, 4]]
