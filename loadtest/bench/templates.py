@@ -33,7 +33,9 @@ def _filled(template: str, name: str, value: object) -> bytes:
 
 
 def answer(many: str, single: str = "", *, width: int = 0) -> Decode:
-    """A dotted path to a list of vectors, one a text, "" for the whole reply, ``*`` for each of a list; with ``width`` to one flat list of all.
+    """A dotted path to a list of vectors, one a text, "" for the whole reply; with ``width`` to one flat list of all.
+
+    ``*`` in it stands for each of a list.
 
     ``single`` is the path to one vector, in the answer to a request made from ``request_single``.
     """
