@@ -38,7 +38,7 @@ File = Annotated[Path, typer.Argument(help="a run's JSON")]
 
 @app.command()
 def run(
-    seconds: Seconds = 3,
+    seconds: Seconds = 2,
     rounds: Rounds = 3,
     only: Annotated[list[str] | None, typer.Option(help="servers whose name contains this; may be given again")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run that was interrupted")] = False,

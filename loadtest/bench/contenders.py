@@ -16,7 +16,7 @@ from bench.servers import Start, tritonsmith
 
 Say = Callable[[str], None]
 CACHED = "tritonsmith int8 cached"
-_LIMIT_SECONDS, _BATCHES, _VISIT_SECONDS, _CELL_SECONDS = 1.0, 5, 20.0, 0.5
+_LIMIT_SECONDS, _BATCHES, _VISIT_SECONDS, _CELL_SECONDS = 1.0, 5, 15.0, 0.4
 
 
 @dataclass(frozen=True)

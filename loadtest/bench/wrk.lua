@@ -1,5 +1,5 @@
 -- Sends the bodies of a file (see bodies.py) one after the other, each thread from another one on, and prints what
--- happened as one line of JSON. Arguments: the file, the content type, the number of threads.
+-- happened as one line of JSON. Arguments: the file, the number of threads.
 
 local threads = 0
 
@@ -11,7 +11,7 @@ end
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   wrk.method = "POST"
-  wrk.headers["Content-Type"] = args[2]
+  wrk.headers["Content-Type"] = "application/json"
   requests = {}
   while true do
     local length = file:read("*n")
@@ -20,7 +20,7 @@ function init(args)
     requests[#requests + 1] = wrk.format(nil, nil, nil, length > 0 and file:read(length) or "")
   end
   file:close()
-  position = math.floor(#requests * number / tonumber(args[3]))
+  position = math.floor(#requests * number / tonumber(args[2]))
 end
 
 function request()

@@ -62,14 +62,13 @@ def run(
     *,
     concurrency: int,
     seconds: int,
-    content_type: str = "application/json",
     threads: int | None = None,
 ) -> Load:
     """Keep ``concurrency`` requests under way for ``seconds``. Raises SmithError where wrk itself fails."""
     threads = threads or threads_for(concurrency)
     command = [
         *(found(), f"-t{threads}", f"-c{concurrency}", f"-d{seconds}s", f"--timeout={_ANSWER_SECONDS}s", "-s", str(_SCRIPT)),
-        *(url, "--", str(bodies), content_type, str(threads)),
+        *(url, "--", str(bodies), str(threads)),
     ]
     before = _children_cpu()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
