@@ -1,7 +1,7 @@
 # make run    build the sentiment pipeline, serve it, ask it, stop
 # make serve  the same, and stay up
 # make test   everything that must hold; make test-full adds what takes long
-# make bench  measure this server beside its peers and its own engine (about 45 minutes), and write docs/benchmarks.md;
+# make bench  measure this server beside its peers and its own engine, and write docs/benchmarks.md;
 #             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # Another Python: make PYTHON=python3.12 run

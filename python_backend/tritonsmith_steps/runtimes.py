@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,8 @@ def _openvino(file: Path, choice: Choice, threads: int) -> Run:
     core = openvino.Core()
     if choice.compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UnavailableError("this CPU has no BF16")
+    streams = {TOGETHER: 1, APART: threads}[choice.cores]
     # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
-    streams = threads if choice.cores == APART else 1
     options = {
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[choice.compute],
         "INFERENCE_NUM_THREADS": threads,
@@ -109,10 +110,10 @@ def _openvino(file: Path, choice: Choice, threads: int) -> Run:
     def run(batch: Arrays) -> NDArray[np.float32]:
         parts = by_length(batch, len(requests), _MULTIPLE)
         under_way = list(zip(requests, parts, strict=False))
-        for request, part in under_way:
-            request.start_async(part.batch, share_inputs=True)
-        for request, _ in under_way:
-            request.wait()
+        with ExitStack() as waited_for:  # for all, also where one fails: a busy request would refuse the next batch
+            for request, part in under_way:
+                request.start_async(part.batch, share_inputs=True)
+                waited_for.callback(request.wait)
         return in_order([(part.rows, request.get_output_tensor().data) for request, part in under_way])
 
     return run

@@ -116,10 +116,13 @@ def test_an_error_has_its_name_in_words() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300))
-def test_percentiles_are_numpys(values: list[float]) -> None:
-    ordered = sorted(values)
+def test_a_percentile_is_the_first_value_that_so_many_do_not_exceed(values: list[float]) -> None:
     for share in (1, *PERCENTILES, 100):
-        assert percentile(ordered, share) == np.percentile(values, share, method="inverted_cdf")
+        found = percentile(values, share)
+        assert found in values
+        assert (
+            100 * sum(value < found for value in values) < share * len(values) <= 100 * sum(value <= found for value in values)
+        )
 
 
 def test_nothing_has_no_percentile() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from tritonsmith_steps.lengths import by_length, in_order
+from tritonsmith_steps import runtimes
+from tritonsmith_steps.lengths import Part, by_length, in_order
 from tritonsmith_steps.runtimes import PLAIN, Choice, UnavailableError, opened
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=20)
@@ -94,6 +95,19 @@ def test_cores_apart_answer_as_one_engine_does(file: Path, cores: str) -> None:
     for lengths in ([3], [9, 2], [17, 4, 30, 1, 8, 8], [12]):
         whole = batch(lengths)
         np.testing.assert_allclose(apart(whole), plain(whole), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cores", "parts"), [("together", 1), ("apart", 2)])
+def test_apart_is_a_part_a_core(file: Path, cores: str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def noted(whole: dict[str, NDArray[Any]], parts: int, multiple: int) -> list[Part]:
+        asked.append((parts, multiple))
+        return by_length(whole, parts, multiple)
+
+    monkeypatch.setattr(runtimes, "by_length", noted)
+    opened(Choice("openvino", "fp32", cores), file, threads=2)(batch([9, 2, 5]))
+    assert asked == [(parts, 8)]
 
 
 def test_onnx_runtime_keeps_its_cores_together(file: Path) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from tritonsmith_build.profiling.loading import Load
 from tritonsmith_build.profiling.statistics import Counters, Step, StepUse, steps_ms, use_of
 
@@ -48,7 +50,7 @@ def level_of(load: Load[Snapshot], batch: int, pipeline: str, steps: Sequence[St
     names = (pipeline, *(step.model for step in steps))
     before, after = load.snapshots
     ensemble, *counted = [late.since(early, model=name) for name, early, late in zip(names, before, after, strict=True)]
-    latencies = sorted(1000 * seconds for seconds in load.latencies)
+    latencies = [1000 * seconds for seconds in load.latencies]
     mean = fmean(latencies) if latencies else None
     uses = tuple(use_of(step, use, load.seconds) for step, use in zip(steps, counted, strict=True))
     cached = ensemble.cached / ensemble.requests if ensemble.requests else 0.0
@@ -73,9 +75,9 @@ def level_of(load: Load[Snapshot], batch: int, pipeline: str, steps: Sequence[St
     )
 
 
-def percentile(ordered: Sequence[float], share: int) -> float | None:
+def percentile(values: Sequence[float], share: int) -> float | None:
     """The smallest value that ``share`` percent of all do not exceed, None of none."""
-    return ordered[max(0, -(-len(ordered) * share // 100) - 1)] if ordered else None
+    return float(np.percentile(values, share, method="inverted_cdf")) if values else None
 
 
 def knee_of(levels: Sequence[Level]) -> Level | None:
