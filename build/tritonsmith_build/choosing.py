@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith_steps.cores import cores
-from tritonsmith_steps.runtimes import APART, FILE, PLAIN, Choice
+from tritonsmith_steps.runtimes import FILE, PLAIN, Choice
 
 from tritonsmith_build.measuring import processor
 from tritonsmith_build.proving import Graph
@@ -17,13 +17,13 @@ from tritonsmith_build.stagecache import code, digest, versions
 from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.work import Work, figures_in, served_code, write_figures
 
-_ANY = (Choice("openvino", "fp32"), Choice("openvino", "fp32", APART), PLAIN)
-_BF16 = (Choice("openvino", "bf16"), Choice("openvino", "bf16", APART))
+_ANY = (Choice("openvino", "fp32"), PLAIN)
+_BF16 = Choice("openvino", "bf16")
 CHOICES: dict[Precision, tuple[Choice, ...]] = {
     "fp32": _ANY,
-    "fp16": (*_BF16, *_ANY),
-    "bf16": (*_BF16, *_ANY),
-    "int8": (*_BF16, *_ANY),
+    "fp16": (_BF16, *_ANY),
+    "bf16": (_BF16, *_ANY),
+    "int8": (_BF16, *_ANY),
 }
 """By a spec's precision, what may run its graph. A CPU's 16 bits are BF16; INT8 leaves the rest to what is fastest."""
 

@@ -60,7 +60,7 @@ def test_where_none_passes_nothing_is_replaced(place: Workplace, table: Callable
 def test_real_runtimes_are_measured_and_agree(place: Workplace) -> None:
     manifest = place.build("fp32").manifest["targets"]["cpu"]
     measured = [one for one in manifest["engines"] if "gate" in one]
-    assert {one["engine"] for one in measured} == {"openvino fp32", "openvino fp32 apart", "onnxruntime fp32"}
+    assert {one["engine"] for one in measured} == {"openvino fp32", "onnxruntime fp32"}
     for one in measured:
         assert one["gate"]["agreement"] == 1.0
         alone, together = one["texts_per_s_in_1"], one["texts_per_s_in_8"]
@@ -77,7 +77,7 @@ def test_sixteen_bits_on_a_cpu_are_bf16_or_fp32_where_it_has_none(place: Workpla
     monkeypatch.setattr(runtimes, "opened", narrow)
     manifest = place.build("fp16").manifest["targets"]["cpu"]
     assert manifest["engines"][0] == {"engine": "openvino bf16", "unavailable": "this CPU has no BF16"}
-    assert set(engines_of(place)) == {"openvino fp32", "openvino fp32 apart", "onnxruntime fp32"}
+    assert set(engines_of(place)) == {"openvino fp32", "onnxruntime fp32"}
 
 
 AFTERWARDS = """

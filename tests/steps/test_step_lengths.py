@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tritonsmith_steps import runtimes
 from tritonsmith_steps.lengths import Part, by_length, in_order
-from tritonsmith_steps.runtimes import PLAIN, Choice, UnavailableError, opened
+from tritonsmith_steps.runtimes import PLAIN, Choice, opened
+
+
+def rounded(length: int) -> int:
+    return max(8, -(-length // 8) * 8)
+
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=20)
 
@@ -26,16 +32,14 @@ def batch(lengths: list[int], width: int | None = None) -> dict[str, NDArray[Any
     return {"input_ids": ids, "attention_mask": mask}
 
 
-@given(LENGTHS, st.integers(1, 5), st.sampled_from([1, 8]), st.integers(0, 9))
-def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], parts: int, multiple: int, spare: int) -> None:
+@given(LENGTHS, st.integers(1, 5), st.integers(0, 9))
+def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], cores: int, spare: int) -> None:
     whole = batch(lengths, max(1, *lengths) + spare)
-    made = by_length(whole, parts, multiple)
-    assert 1 <= len(made) <= parts
+    made = by_length(whole, cores)
     assert sorted(np.concatenate([part.rows for part in made])) == list(range(len(lengths)))
     for part in made:
         width = part.batch["attention_mask"].shape[1]
-        assert width % multiple == 0
-        assert width - multiple < max(1, *(lengths[row] for row in part.rows)) <= width
+        assert width == rounded(max(lengths[row] for row in part.rows))
         for at, row in enumerate(part.rows):
             kept = part.batch["attention_mask"][at].astype(bool)
             expected = whole["input_ids"][row][: lengths[row]]
@@ -43,21 +47,45 @@ def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], parts:
 
 
 @given(LENGTHS, st.integers(1, 5))
-def test_outputs_come_back_where_their_rows_were(lengths: list[int], parts: int) -> None:
+def test_outputs_come_back_where_their_rows_were(lengths: list[int], cores: int) -> None:
     whole = batch(lengths)
-    made = by_length(whole, parts, 8)
+    made = by_length(whole, cores)
     sums = in_order([(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made])
     assert sums.tolist() == (whole["input_ids"] * whole["attention_mask"]).sum(1)[:, None].tolist()
 
 
-def test_parts_have_about_as_many_tokens_and_rows_of_like_length() -> None:
-    short, long = by_length(batch([30, 5, 5, 30, 5, 5, 5, 5, 5, 5]), 2, 1)
-    assert (sorted(short.rows), sorted(long.rows)) == ([1, 2, 4, 5, 6, 7, 8, 9], [0, 3])
-    assert [len(part.rows) for part in by_length(batch([20] * 4), 2, 1)] == [2, 2]
+@given(st.lists(st.integers(0, 90), min_size=1, max_size=8))
+def test_no_other_parts_of_neighbouring_lengths_cost_less(lengths: list[int]) -> None:
+    ascending = sorted(map(rounded, lengths))
+    places = range(1, len(ascending))
+    every = [cuts for count in range(len(ascending)) for cuts in combinations(places, count)]
+    least = min(
+        sum(32 + (stop - start) * ascending[stop - 1] for start, stop in pairwise([0, *cuts, len(ascending)])) for cuts in every
+    )
+    made = by_length(batch(lengths), 1)
+    assert sum(32 + part.batch["attention_mask"].size for part in made) == least
+
+
+@given(LENGTHS, st.integers(1, 5))
+def test_no_part_is_much_more_than_a_cores_share(lengths: list[int], cores: int) -> None:
+    made = by_length(batch(lengths), cores)
+    sizes = [part.batch["attention_mask"].size for part in made]
+    assert sizes == sorted(sizes, reverse=True)
+    whole = sum(part.batch["attention_mask"].size for part in by_length(batch(lengths), 1))
+    for part in made:
+        rows, width = part.batch["attention_mask"].shape
+        assert rows == 1 or (rows - 1) * width <= 1.2 * whole / cores
+
+
+def test_rows_of_like_length_are_shared_out_and_longer_ones_stay_apart() -> None:
+    assert [len(part.rows) for part in by_length(batch([20] * 4), 2)] == [2, 2]
+    long, *short = by_length(batch([80, 5, 5, 80, 5, 5, 5, 5, 5, 5]), 1)
+    assert sorted(long.rows) == [0, 3]
+    assert [sorted(part.rows) for part in short] == [[1, 2, 4, 5, 6, 7, 8, 9]]
 
 
 def test_a_batch_without_a_mask_stays_whole() -> None:
-    (part,) = by_length({"ids": np.ones((3, 5), np.int32)}, 2, 8)
+    (part,) = by_length({"ids": np.ones((3, 5), np.int32)}, 2)
     assert part.batch["ids"].shape == (3, 5)
 
 
@@ -89,27 +117,32 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("cores", ["together", "apart"])
-def test_cores_apart_answer_as_one_engine_does(file: Path, cores: str) -> None:
-    apart, plain = opened(Choice("openvino", "fp32", cores), file, threads=2), opened(PLAIN, file)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_parts_answer_as_one_engine_does(file: Path, threads: int) -> None:
+    parted, plain = opened(Choice("openvino", "fp32"), file, threads=threads), opened(PLAIN, file)
     for lengths in ([3], [9, 2], [17, 4, 30, 1, 8, 8], [12]):
         whole = batch(lengths)
-        np.testing.assert_allclose(apart(whole), plain(whole), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(parted(whole), plain(whole), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("cores", "parts"), [("together", 1), ("apart", 2)])
-def test_apart_is_a_part_a_core(file: Path, cores: str, parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_part_a_batch_that_has_a_row_for_each(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def noted(whole: dict[str, NDArray[Any]], parts: int, multiple: int) -> list[Part]:
-        asked.append((parts, multiple))
-        return by_length(whole, parts, multiple)
+    def noted(whole: dict[str, NDArray[Any]], cores: int) -> list[Part]:
+        asked.append(cores)
+        return by_length(whole, cores)
 
     monkeypatch.setattr(runtimes, "by_length", noted)
-    opened(Choice("openvino", "fp32", cores), file, threads=2)(batch([9, 2, 5]))
-    assert asked == [(parts, 8)]
+    run = opened(Choice("openvino", "fp32"), file, threads=2)
+    for lengths in ([9], [9, 2], [9, 2, 5]):
+        run(batch(lengths))
+    assert asked == [1, 2, 2]
 
 
-def test_onnx_runtime_keeps_its_cores_together(file: Path) -> None:
-    with pytest.raises(UnavailableError, match="no fp32 apart"):
-        opened(Choice("onnxruntime", "fp32", "apart"), file)
+def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
+    run, plain = opened(Choice("openvino", "fp32"), file, threads=2), opened(PLAIN, file)
+    good = batch([9, 2, 5])
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            run({**good, "unheard_of": good["input_ids"]})
+        np.testing.assert_allclose(run(good), plain(good), rtol=1e-5, atol=1e-5)
