@@ -16,7 +16,7 @@ MASK = "attention_mask"
 _MULTIPLE = 8
 """Lengths are rounded up to it, so that shapes repeat: a runtime prepares itself anew for one that it has not just had."""
 _EXTRA = 32
-"""What a further part costs, in tokens: measured with BF16 on two cores with AMX, 1 ms of 34 µs a token."""
+"""What a further part costs, in tokens: about right for a small encoder in BF16 with AMX; it need not be exact."""
 _UNEVEN = 1.2
 """A part may be larger than a core's share by this."""
 

@@ -29,8 +29,8 @@ _OPTIONS = {
     "fp32": {"INFERENCE_PRECISION_HINT": "f32"},
     "bf16": {"INFERENCE_PRECISION_HINT": "bf16", "SNIPPETS_MODE": "DISABLE"},
 }
-"""OpenVINO's. With BF16 its snippets, which fuse attention, lose to plain products: 1.04 ms a text against 0.85, in batches of
-32 texts of 24 tokens."""
+"""OpenVINO's. Its snippets fuse attention; on a CPU with AMX they made FP32 faster, and short texts in BF16 slower, than plain
+products."""
 Run = Callable[[Arrays], NDArray[np.float32]]
 """The engine's one output, ``[rows, width]``, for a padded batch."""
 
@@ -86,19 +86,19 @@ def opened(choice: Choice, file: Path, *, threads: int | None = None) -> Run:
     """
     if choice.runtime not in RUNTIMES:
         raise UnavailableError(f"no such runtime; known are {', '.join(RUNTIMES)}")
-    return RUNTIMES[choice.runtime](file, choice, threads or cores())
+    return RUNTIMES[choice.runtime](file, choice.compute, threads or cores())
 
 
-def _openvino(file: Path, choice: Choice, threads: int) -> Run:
+def _openvino(file: Path, compute: str, threads: int) -> Run:
     try:
         import openvino
     except ImportError:
         raise UnavailableError("OpenVINO is not installed (pip install 'tritonsmith[openvino]')") from None
     core = openvino.Core()
-    if choice.compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UnavailableError("this CPU has no BF16")
     # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
-    options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, **_OPTIONS[choice.compute]}
+    options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, **_OPTIONS[compute]}
 
     def idle_requests(streams: int) -> SimpleQueue[Any]:
         model = core.compile_model(file, "CPU", {**options, "NUM_STREAMS": streams})
@@ -121,18 +121,20 @@ def _openvino(file: Path, choice: Choice, threads: int) -> Run:
             idle.put(request)
 
     def run(batch: Arrays) -> NDArray[np.float32]:
-        rows = len(next(iter(batch.values())))
-        count, idle = (threads, apart) if rows >= threads else (1, together)
-        under_way = [pool.submit(answered, part, idle) for part in by_length(batch, count)]
+        enough = len(next(iter(batch.values()))) >= threads
+        parts = by_length(batch, threads if enough else 1)
+        # A batch that cannot be parted, having no mask, would leave all cores but one idle.
+        idle = apart if enough and len(parts) > 1 else together
+        under_way = [pool.submit(answered, part, idle) for part in parts]
         wait(under_way)
         return in_order([one.result() for one in under_way])
 
     return run
 
 
-def _onnxruntime(file: Path, choice: Choice, threads: int) -> Run:
-    if choice != PLAIN:
-        raise UnavailableError(f"ONNX Runtime has no {choice.compute} on a CPU")
+def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
+    if compute != PLAIN.compute:
+        raise UnavailableError(f"ONNX Runtime has no {compute} on a CPU")
     session = session_from_file(file, threads=threads)
 
     def run(batch: Arrays) -> NDArray[np.float32]:
@@ -142,7 +144,7 @@ def _onnxruntime(file: Path, choice: Choice, threads: int) -> Run:
     return run
 
 
-RUNTIMES: Mapping[str, Callable[[Path, Choice, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
+RUNTIMES: Mapping[str, Callable[[Path, str, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
 
 
 def session_from_file(file: Path, *, threads: int | None = None) -> Any:

@@ -146,3 +146,35 @@ def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
         with pytest.raises(RuntimeError):
             run({**good, "unheard_of": good["input_ids"]})
         np.testing.assert_allclose(run(good), plain(good), rtol=1e-5, atol=1e-5)
+
+
+def test_a_batch_that_cannot_be_parted_gets_all_cores(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams: list[int] = []
+
+    class Noted:
+        """OpenVINO's core, whose requests say which of the two models answers."""
+
+        def get_property(self, *_: str) -> list[str]:
+            return []
+
+        def compile_model(self, _: Path, __: str, options: dict[str, Any]) -> Noted:
+            made = Noted()
+            made.streams = options["NUM_STREAMS"]
+            return made
+
+        def create_infer_request(self) -> Noted:
+            return self
+
+        def infer(self, batch: dict[str, NDArray[Any]], *, share_inputs: bool) -> None:
+            streams.append(self.streams)
+            self.data = np.zeros((len(next(iter(batch.values()))), 16), np.float32)
+
+        def get_output_tensor(self) -> Noted:
+            return self
+
+    monkeypatch.setattr("openvino.Core", Noted)
+    run = opened(Choice("openvino", "fp32"), file, threads=2)
+    run({"pixels": np.zeros((3, 5), np.float32)})
+    assert streams == [1]
+    run(batch([9, 2, 5]))
+    assert set(streams[1:]) == {2}
