@@ -122,20 +122,23 @@ def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> 
 
 def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str) -> Message:
     return {
-        **_python_step(spec, names.tokenize, [TEXT], _engine_inputs(facts)),
+        **_python_step(spec, names.tokenize, [TEXT], _engine_inputs(facts), _queue(spec.serving)),
         "parameters": _parameters({"padding": padding}),
     }
 
 
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
-    return _python_step(spec, names.answer, [_engine_output(spec, facts)], TASKS[spec.task].answers(facts))
+    # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
+    return _python_step(spec, names.answer, [_engine_output(spec, facts)], TASKS[spec.task].answers(facts), {})
 
 
-def _python_step(spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Message:
+def _python_step(
+    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], batching: Message
+) -> Message:
     return {
         **_interface(spec, name, {"backend": "python"}, inputs, outputs),
         "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
-        "dynamic_batching": _queue(spec.serving),
+        "dynamic_batching": batching,
     }
 
 
@@ -144,7 +147,7 @@ def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     return {
         **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(facts), [_engine_output(spec, facts)]),
         "input": ragged,
-        "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
+        "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_CPU")},
         "dynamic_batching": _engine_batching(spec),
         "model_warmup": _warmups(facts, [1]),
         "parameters": _parameters({"artefact": TARGETS["cpu"].artefact}),
@@ -155,7 +158,7 @@ def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> 
     kind = {"backend": "onnxruntime", "default_model_filename": TARGETS["onnxruntime"].artefact}
     return {
         **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
-        "instance_group": {"count": 1, "kind": Word("KIND_AUTO")},
+        "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_AUTO")},
         "dynamic_batching": _engine_batching(spec),
         "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
     }
@@ -170,7 +173,7 @@ def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names, plans:
     return {
         **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
         **({"cc_model_filenames": by_gpu} if by_gpu else {}),
-        "instance_group": {"count": 1, "kind": Word("KIND_GPU"), "profile": profiles},
+        "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_GPU"), "profile": profiles},
         "dynamic_batching": {"preferred_batch_size": sizes, **_engine_batching(spec)},
         **_tensorrt_optimization(spec, facts),
         "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),

@@ -84,6 +84,7 @@ class Engine(Table):
 
     precision: Precision = "fp32"
     max_batch_size: Count = 32
+    instances: Count = 2
     tensorrt: TensorRT = TensorRT()
 
     @model_validator(mode="after")

@@ -125,12 +125,22 @@ def test_every_tensor_of_the_ensemble_fits_the_step_it_goes_through(
     assert {name: flowing[name] for name in shape(ensemble.output)} == shape(ensemble.output)
 
 
-def test_every_step_has_a_queue_of_its_own_and_only_the_engine_waits_for_company(spec: PipelineSpec) -> None:
+def test_steps_that_callers_can_fill_have_an_end_to_their_queue_and_only_the_engine_waits_for_company(
+    spec: PipelineSpec,
+) -> None:
     made = {path: config for path, config in configs(spec, some_facts()).items() if path != "moods/config.pbtxt"}
     delays = {path: config.dynamic_batching.max_queue_delay_microseconds for path, config in made.items()}
     assert delays == {path: 500 if "_engine/" in path else 0 for path in made}
-    policies = [config.dynamic_batching.default_queue_policy for config in made.values()]
-    assert {(policy.default_timeout_microseconds, policy.max_queue_size) for policy in policies} == {(2_000_000, 256)}
+    policies = {path: config.dynamic_batching.default_queue_policy for path, config in made.items()}
+    limits = {path: (policy.default_timeout_microseconds, policy.max_queue_size) for path, policy in policies.items()}
+    assert limits == {path: (0, 0) if "_classify/" in path else (2_000_000, 256) for path in made}
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_every_target_runs_as_many_engines_as_the_spec_says(tmp_path: Path, instances: int) -> None:
+    made = configs(write_spec(tmp_path, engine={"instances": instances}), some_facts())
+    engines = {path: config for path, config in made.items() if "_engine/" in path}
+    assert [group.count for config in engines.values() for group in config.instance_group] == [instances] * 3
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["on", "off"])

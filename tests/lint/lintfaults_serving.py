@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lintfaults import BOUNDED, DELAY, QUEUE, TYPE_INT64, Fault, sent, warmup
-from lintmodels import IO, lone
-from lintplace import CLASSIFY, CPU, ENSEMBLE, ONNXRUNTIME, TENSORRT, edited, replaced
+from lintmodels import IO, chain, joined, lone, plain
+from lintplace import CLASSIFY, CPU, ENSEMBLE, ONNXRUNTIME, TENSORRT, TOKENIZE, added, both, edited, replaced
 
 BATCHES = [
     Fault("error", "preferred-batch-size", CLASSIFY, "dynamic_batching.preferred_batch_size[1]",
@@ -22,8 +22,18 @@ BATCHES = [
     Fault("warning", "queue-delay-useless", "lone/config.pbtxt", DELAY,
           lone(f'backend: "python" max_batch_size: 1 dynamic_batching {{ max_queue_delay_microseconds: 500 {BOUNDED} }}'),
           "wait 500 µs for company", "delete the delay"),
+    Fault("note", "unbounded-queue", TOKENIZE, QUEUE,
+          replaced(TOKENIZE, "max_queue_size: 256", "max_queue_size: 0"),
+          "no limit", "write max_queue_size"),
     Fault("note", "unbounded-queue", CLASSIFY, QUEUE,
-          replaced(CLASSIFY, "max_queue_size: 256", "max_queue_size: 0"),
+          both(replaced(CLASSIFY, "max_queue_size: 256", "max_queue_size: 0"), added(chain(("X", "Y")))),
+          "no limit", "write max_queue_size"),
+    Fault("note", "unbounded-queue", "works/config.pbtxt", QUEUE,
+          added(joined("pads", "works") | plain("pads", "[2]", "[2]", "max_batch_size: 32 sequence_batching { }")
+                | plain("works", "[2]", "[2]", "max_batch_size: 32 dynamic_batching { }")),
+          "no limit", "write max_queue_size"),
+    Fault("note", "unbounded-queue", "lone/config.pbtxt", QUEUE,
+          lone('backend: "python" max_batch_size: 8 dynamic_batching { }'),
           "no limit", "write max_queue_size"),
     Fault("warning", "rows-do-not-merge", CPU, "dynamic_batching",
           edited(CPU, lambda config: setattr(config.input[1], "allow_ragged_batch", False)),

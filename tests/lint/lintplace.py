@@ -48,6 +48,9 @@ def write_text(repository: Path, files: Mapping[str, str]) -> None:
 def write_built(repository: Path) -> None:
     """The sentiment pipeline with every artefact that its configurations name."""
     write_rendered(repository, "sentiment")
+    # Where it stands it needs none; faults put it where callers fill it.
+    limited = "dynamic_batching {\n  default_queue_policy { max_queue_size: 256 }\n}"
+    replaced(CLASSIFY, "dynamic_batching {\n}", limited)(repository)
     write_graph(repository / ENGINE / "model.onnx")
     write_graph(repository / ENGINE / "model.cpu.onnx")
     (repository / ENGINE / "model.plan").write_bytes(b"a plan")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tritonsmith_build.lint.backends import BACKENDS, backend_of, is_ensemble
-from tritonsmith_build.lint.contents import ConfigFile, Model
+from tritonsmith_build.lint.contents import ConfigFile, Model, Step, View
 from tritonsmith_build.lint.finding import Finding
 from tritonsmith_build.lint.rules import found
 
@@ -13,7 +13,7 @@ LONG_DELAY_US = 1_000_000
 
 
 def batching(model: Model, file: ConfigFile) -> Iterator[Finding]:
-    """Requests can share a batch, soon, and a queue has an end."""
+    """Requests can share a batch, and soon."""
     config = file.config
     if is_ensemble(config):
         return
@@ -40,10 +40,34 @@ def _batcher(file: ConfigFile) -> Iterator[Finding]:
             message = f"a batch of {size} is preferred, max_batch_size is {most}"
             fix = f"write a size from 1 to {most}; without the list Triton makes batches as large as it can"
             yield found("preferred-batch-size", file.path, f"dynamic_batching.preferred_batch_size[{index}]", message, fix)
-    if batcher.default_queue_policy.max_queue_size == 0:
+
+
+def queues(view: View) -> Iterator[Finding]:
+    """A queue has an end where callers fill it: directly, or through steps that let in whatever comes."""
+    steps_of = [(file, steps) for _, file, steps in view.ensembles()]
+    sheltered = {step.message.model_name for _, steps in steps_of for step in steps}
+    sheltered -= {model for file, steps in steps_of for model in _filled_by_callers(file, steps)}
+    for name, file in view.configs.items():
+        config = file.config
+        if name in sheltered or not config.HasField("dynamic_batching") or not config.max_batch_size or _limited(file):
+            continue
         message = "the queue has no limit: under overload every caller waits longer and longer"
         fix = "write max_queue_size, so that one request too many is refused at once"
         yield found("unbounded-queue", file.path, "dynamic_batching.default_queue_policy.max_queue_size", message, fix)
+
+
+def _filled_by_callers(file: ConfigFile, steps: Sequence[Step]) -> set[str]:
+    """Models of steps that get as much as an ensemble's callers send: no step before them has a queue with an end."""
+    unlimited = {tensor.name for tensor in file.config.input}
+    filled: set[int] = set()
+    while more := [step for step in steps if step.index not in filled and unlimited & {*step.message.input_map.values()}]:
+        filled |= {step.index for step in more}
+        unlimited |= {tensor for step in more if not _limited(step.file) for tensor in step.message.output_map.values()}
+    return {step.message.model_name for step in steps if step.index in filled}
+
+
+def _limited(file: ConfigFile | None) -> bool:
+    return file is not None and file.config.dynamic_batching.default_queue_policy.max_queue_size > 0
 
 
 def _delay(file: ConfigFile) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tritonsmith_build.lint.check_alternatives import alternatives
-from tritonsmith_build.lint.check_batching import batching
+from tritonsmith_build.lint.check_batching import batching, queues
 from tritonsmith_build.lint.check_cache import cache, cache_in_ensembles
 from tritonsmith_build.lint.check_ensemble import ensemble
 from tritonsmith_build.lint.check_files import files_to_load, folder_without_config, python_model
@@ -47,6 +47,7 @@ MODEL_CHECKS: tuple[Callable[[Model], Iterator[Finding]], ...] = (
 VIEW_CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     steps_of_ensembles,
     ensemble_cycles,
+    queues,
     flow,
     types,
     rows_merge,
