@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -61,7 +62,7 @@ def test_requests_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
             except TritonsmithError as error:
                 refused.append(error)
 
-        threads = [threading.Thread(target=ask, args=(index,)) for index in range(6)]
+        threads = [threading.Thread(target=ask, args=(index,)) for index in range(16)]  # the engine's two instances take eight
         for thread in threads:
             thread.start()
             under_way.acquire()
@@ -70,19 +71,21 @@ def test_requests_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert refused == []
-    assert answered == [8] * 6
+    assert answered == [8] * 16
 
 
 def waiting(served: Served, *, at_least: int) -> None:
     """Return when the server holds so many requests that it has not answered."""
     import urllib.request
 
-    while True:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         with urllib.request.urlopen(served.metrics, timeout=10) as page:
             lines = page.read().decode().splitlines()
         pending = [line for line in lines if line.startswith("nv_inference_pending_request_count") and '_engine"' in line]
         if sum(float(line.rpartition(" ")[2]) for line in pending) >= at_least:
             return
+    raise AssertionError(f"{at_least} requests never waited at once")
 
 
 def test_triton_ends_when_its_parent_is_killed(fp32_repository: Path, tmp_path: Path) -> None:

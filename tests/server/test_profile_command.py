@@ -86,7 +86,8 @@ def test_how_busy_a_step_is_follows_from_the_metrics_page(fp32: Served) -> None:
         assert counted["nv_inference_exec_count"] == counted["nv_inference_request_success"]
         worked = sum(counted[f"nv_inference_compute_{part}_duration_us"] for part in ("input", "infer", "output"))
         seconds_a_request = worked / 1e6 / counted["nv_inference_request_success"]
-        assert step["busy_share"] == pytest.approx(seconds_a_request * level["requests_per_second"], rel=0.3)
+        busy = seconds_a_request * level["requests_per_second"] / step["instances"]
+        assert step["busy_share"] == pytest.approx(busy, rel=0.3)
         queued = counted["nv_inference_queue_duration_us"] / 1e3 / counted["nv_inference_request_success"]
         assert step["queue_ms"] == pytest.approx(queued, rel=0.5, abs=0.05)
 
