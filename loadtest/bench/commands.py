@@ -43,7 +43,7 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="servers whose name contains this; may be given again")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run that was interrupted")] = False,
     output: Annotated[Path, typer.Option(help="where the finished run goes")] = RESULTS,
-    growth: Annotated[bool, typer.Option(help="measure the cost as work grows too")] = True,
+    growth: Annotated[bool, typer.Option(help="measure the cost as work grows, and the client's, too")] = True,
 ) -> None:
     """Measure ours, the peers and the limit; write the results and the page."""
     wrk.found()
@@ -91,7 +91,7 @@ def quick(seconds: Seconds = 2, rounds: Rounds = 2) -> None:
 
 @app.command("growth")
 def measure_growth(output: Annotated[Path, typer.Option(help="the run to add it to")] = RESULTS) -> None:
-    """Measure the cost as work grows, and put it into the results of a run."""
+    """Measure the cost as work grows, and the client's, and put them into the results of a run."""
     wrk.found()
     made = results.load(output)
     _grow(made, _repositories(PRECISIONS))
@@ -185,10 +185,15 @@ def _measure(
 
 
 def _grow(made: Results, repositories: Mapping[Precision, Path]) -> None:
-    from bench.growth import measured
+    from bench import client_cost, growth
 
     with console.status("cost as work grows") as status:
-        measured(made, repositories, lambda what: status.update(f"cost as work grows: {what}"))
+        growth.measured(made, repositories, lambda what: status.update(f"cost as work grows: {what}"))
+    # Without a spinner, which would take CPU from the process that is measured.
+    _say("what calling costs")
+    repository = repositories["int8"]
+    texts = TextMaker(tokenizer_of(repository)).made(LENGTHS["short"].draw, TEXTS, seed="short").texts
+    client_cost.measured(made, repository, texts)
 
 
 def _say(line: str) -> None:

@@ -216,6 +216,20 @@ def _growth_rows(points: Sequence[Growth], *, memory: bool) -> Iterable[Sequence
         )
 
 
+def _client(medians: Medians) -> str:
+    costs = medians.results.client
+    rows = []
+    for way, texts in dict.fromkeys((cost.way, cost.rows) for cost in costs):
+        found = [cost for cost in costs if (cost.way, cost.rows) == (way, texts)]
+        rows.append(
+            (way, str(texts), _range([cost.per_core_second for cost in found]), _range([cost.per_second for cost in found]))
+        )
+    text = """\
+What calling costs the caller: requests by the CPU time of the calling process, and by the clock. Every answer comes from the
+response cache, so that the server is quick and the client does what it always does."""
+    return f"{text}\n\n{_table(('', 'texts a request', 'requests per core-second', 'requests/s'), rows)}" if rows else ""
+
+
 def _load(medians: Medians) -> str:
     rows = []
     for protocol, roads in (("wrk, HTTP", ("http", "http json")), ("asyncio, gRPC", ("grpc",))):
@@ -249,6 +263,7 @@ SECTIONS: dict[str, Callable[[Medians], str]] = {
     "The limit": _limit,
     "The response cache": _cache,
     **{heading: _growth(heading) for heading in CURVES},
+    "The client": _client,
     "The load": _load,
     "Who was measured": _who,
 }

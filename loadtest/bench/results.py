@@ -110,6 +110,17 @@ class Growth(_Row):
     memory_mib: float | None = None
 
 
+class ClientCost(_Row):
+    """One way to call in one round."""
+
+    way: str
+    rows: int
+    round: int
+    per_second: float
+    per_core_second: float
+    """Requests by the CPU time of the calling process."""
+
+
 class Results(_Row):
     """One run on one machine."""
 
@@ -129,6 +140,7 @@ class Results(_Row):
     limits: list[Limit] = []
     growth_server: str = ""
     growth: list[Growth] = []
+    client: list[ClientCost] = []
 
     def server(self, name: str) -> Server:
         """By its name."""

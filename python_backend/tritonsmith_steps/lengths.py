@@ -1,4 +1,4 @@
-"""A padded batch parted into rows of like length, so that little of the work is padding and every core has its share."""
+"""A padded batch parted into rows of like length, so that little of the work is padding and all have their share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _MULTIPLE = 8
 _EXTRA = 32
 """What a further part costs, in tokens: about right for a small encoder in BF16 with AMX; it need not be exact."""
 _UNEVEN = 1.2
-"""A part may be larger than a core's share by this."""
+"""A part may be larger than its share by this."""
+_MOST = 2048
+"""Tokens of a part: what it works with stays near the caches, and a runtime that keeps its memory keeps little."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,23 @@ class Part:
     batch: Arrays
 
 
-def by_length(batch: Arrays, cores: int) -> list[Part]:
-    """Parts of about the least work, padding included, none much more than a core's share; the most work first.
+def by_length(batch: Arrays, workers: int) -> list[Part]:
+    """Parts of about the least work, padding included, none much more than a worker's share; the most work first.
 
-    A part is as long as its longest row, rounded up; what is added is masked. A batch without a mask is one part, and stays
-    as it is: nothing tells its padding from its text.
+    A part is as long as its longest row, rounded up; what is added is masked. Rows of a batch without a mask are shared out
+    as they are: nothing tells their padding from their text.
     """
     if MASK not in batch:
-        return [Part(np.arange(len(next(iter(batch.values())))), batch)]
+        rows = np.arange(len(next(iter(batch.values()))))
+        shares = np.array_split(rows, min(workers, len(rows)))
+        return [Part(share, {name: array[share] for name, array in batch.items()}) for share in shares]
     lengths = (batch[MASK] * np.arange(1, batch[MASK].shape[1] + 1)).max(axis=1)
     rounded = -(-np.maximum(lengths, 1) // _MULTIPLE) * _MULTIPLE
     order = np.argsort(rounded, kind="stable")
     ascending = rounded[order]
     spans = _cheapest(ascending)
-    share = _UNEVEN * sum((stop - start) * int(ascending[stop - 1]) for start, stop in spans) / cores
+    work = sum((stop - start) * int(ascending[stop - 1]) for start, stop in spans)
+    share = min(_MOST, _UNEVEN * work / workers)
     parts = [_part(batch, order[start:stop], int(ascending[stop - 1])) for start, stop in _shared_out(spans, ascending, share)]
     return sorted(parts, key=lambda part: -part.batch[MASK].size)
 
@@ -69,7 +74,7 @@ def _cheapest(lengths: NDArray[np.intp]) -> list[Span]:
 
 
 def _shared_out(spans: Sequence[Span], lengths: NDArray[np.intp], share: float) -> Iterator[Span]:
-    """The spans cut into even ones that are not more than a core's share, but a row at least."""
+    """The spans cut into even ones that are not more than a share, but a row at least."""
     for start, stop in spans:
         rows, length = stop - start, int(lengths[stop - 1])
         count = min(rows, -int(-rows * length // share))

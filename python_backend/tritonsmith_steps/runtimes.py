@@ -3,8 +3,7 @@
 OpenVINO and ONNX Runtime read the same file. ``bf16`` is the type that OpenVINO works in where the file says FP32: half the
 memory traffic and, where the CPU has AMX or AVX-512 BF16, several times the speed.
 
-OpenVINO gets a batch in parts of like length. Its cores work together on few rows, which is soonest done, and apart on many,
-which is the least work.
+OpenVINO gets a batch in parts of like length, and works on as many parts at once as it has groups of cores.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ _OPTIONS = {
 }
 """OpenVINO's. Its snippets fuse attention; on a CPU with AMX they made FP32 faster, and short texts in BF16 slower, than plain
 products."""
+_TOGETHER = 4
+"""Cores that work on one part. One text is soonest done by several, but more have little to share out."""
 Run = Callable[[Arrays], NDArray[np.float32]]
 """The engine's one output, ``[rows, width]``, for a padded batch."""
 
@@ -97,22 +98,17 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
     core = openvino.Core()
     if compute == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UnavailableError("this CPU has no BF16")
+    streams = -(-threads // _TOGETHER)
     # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
-    options = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False, **_OPTIONS[compute]}
-
-    def idle_requests(streams: int) -> SimpleQueue[Any]:
-        model = core.compile_model(file, "CPU", {**options, "NUM_STREAMS": streams})
-        idle: SimpleQueue[Any] = SimpleQueue()
-        for _ in range(streams):
-            idle.put(model.create_infer_request())
-        return idle
-
-    apart = idle_requests(threads)
-    together = idle_requests(1) if threads > 1 else apart
-    pool = ThreadPoolExecutor(threads)
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+    model = core.compile_model(file, "CPU", {**options, **_OPTIONS[compute]})
+    idle: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(streams):
+        idle.put(model.create_infer_request())
+    pool = ThreadPoolExecutor(streams)
 
     # Not by OpenVINO's own AsyncInferQueue: after one failed request it refuses all others.
-    def answered(part: Part, idle: SimpleQueue[Any]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def answered(part: Part) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         request = idle.get()
         try:
             request.infer(part.batch, share_inputs=True)
@@ -121,11 +117,7 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
             idle.put(request)
 
     def run(batch: Arrays) -> NDArray[np.float32]:
-        enough = len(next(iter(batch.values()))) >= threads
-        parts = by_length(batch, threads if enough else 1)
-        # A batch that cannot be parted, having no mask, would leave all cores but one idle.
-        idle = apart if enough and len(parts) > 1 else together
-        under_way = [pool.submit(answered, part, idle) for part in parts]
+        under_way = [pool.submit(answered, part) for part in by_length(batch, streams)]
         wait(under_way)
         return in_order([one.result() for one in under_way])
 

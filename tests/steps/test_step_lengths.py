@@ -67,7 +67,7 @@ def test_no_other_parts_of_neighbouring_lengths_cost_less(lengths: list[int]) ->
 
 
 @given(LENGTHS, st.integers(1, 5))
-def test_no_part_is_much_more_than_a_cores_share(lengths: list[int], cores: int) -> None:
+def test_no_part_is_much_more_than_its_share(lengths: list[int], cores: int) -> None:
     made = by_length(batch(lengths), cores)
     sizes = [part.batch["attention_mask"].size for part in made]
     assert sizes == sorted(sizes, reverse=True)
@@ -84,9 +84,20 @@ def test_rows_of_like_length_are_shared_out_and_longer_ones_stay_apart() -> None
     assert [sorted(part.rows) for part in short] == [[1, 2, 4, 5, 6, 7, 8, 9]]
 
 
-def test_a_batch_without_a_mask_stays_whole() -> None:
-    (part,) = by_length({"ids": np.ones((3, 5), np.int32)}, 2)
-    assert part.batch["ids"].shape == (3, 5)
+def test_rows_without_a_mask_are_shared_out_as_they_are() -> None:
+    ids = np.arange(15).reshape(3, 5)
+    made = by_length({"ids": ids}, 2)
+    assert [part.rows.tolist() for part in made] == [[0, 1], [2]]
+    assert all((part.batch["ids"] == ids[part.rows]).all() for part in made)
+    (alone,) = by_length({"ids": ids[:1]}, 2)
+    assert alone.batch["ids"].tolist() == ids[:1].tolist()
+
+
+def test_a_part_has_at_most_so_many_tokens() -> None:
+    sizes = [part.batch["attention_mask"].size for part in by_length(batch([256] * 20 + [3000]), 1)]
+    assert sizes[0] == 3000
+    assert max(sizes[1:]) <= 2048
+    assert sum(sizes) == 20 * 256 + 3000
 
 
 @pytest.fixture(scope="module")
@@ -125,18 +136,19 @@ def test_parts_answer_as_one_engine_does(file: Path, threads: int) -> None:
         np.testing.assert_allclose(parted(whole), plain(whole), rtol=1e-5, atol=1e-5)
 
 
-def test_cores_part_a_batch_that_has_a_row_for_each(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("threads", "groups"), [(1, 1), (2, 1), (4, 1), (5, 2), (16, 4)])
+def test_up_to_four_cores_work_together_on_a_part(
+    file: Path, monkeypatch: pytest.MonkeyPatch, threads: int, groups: int
+) -> None:
     asked = []
 
-    def noted(whole: dict[str, NDArray[Any]], cores: int) -> list[Part]:
-        asked.append(cores)
-        return by_length(whole, cores)
+    def noted(whole: dict[str, NDArray[Any]], workers: int) -> list[Part]:
+        asked.append(workers)
+        return by_length(whole, workers)
 
     monkeypatch.setattr(runtimes, "by_length", noted)
-    run = opened(Choice("openvino", "fp32"), file, threads=2)
-    for lengths in ([9], [9, 2], [9, 2, 5]):
-        run(batch(lengths))
-    assert asked == [1, 2, 2]
+    opened(Choice("openvino", "fp32"), file, threads=threads)(batch([9, 2, 5]))
+    assert asked == [groups]
 
 
 def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
@@ -146,35 +158,3 @@ def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
         with pytest.raises(RuntimeError):
             run({**good, "unheard_of": good["input_ids"]})
         np.testing.assert_allclose(run(good), plain(good), rtol=1e-5, atol=1e-5)
-
-
-def test_a_batch_that_cannot_be_parted_gets_all_cores(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    streams: list[int] = []
-
-    class Noted:
-        """OpenVINO's core, whose requests say which of the two models answers."""
-
-        def get_property(self, *_: str) -> list[str]:
-            return []
-
-        def compile_model(self, _: Path, __: str, options: dict[str, Any]) -> Noted:
-            made = Noted()
-            made.streams = options["NUM_STREAMS"]
-            return made
-
-        def create_infer_request(self) -> Noted:
-            return self
-
-        def infer(self, batch: dict[str, NDArray[Any]], *, share_inputs: bool) -> None:
-            streams.append(self.streams)
-            self.data = np.zeros((len(next(iter(batch.values()))), 16), np.float32)
-
-        def get_output_tensor(self) -> Noted:
-            return self
-
-    monkeypatch.setattr("openvino.Core", Noted)
-    run = opened(Choice("openvino", "fp32"), file, threads=2)
-    run({"pixels": np.zeros((3, 5), np.float32)})
-    assert streams == [1]
-    run(batch([9, 2, 5]))
-    assert set(streams[1:]) == {2}
