@@ -15,7 +15,6 @@ from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.tasks import TASKS, Tensor
 
 VERSION = 1
-TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
 OVERLAY = "host-tensorrt"
 """The configuration, by Triton's name for it, that says which plans this host has. It is not committed."""
 
@@ -90,15 +89,15 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
     answers = task.answers(facts)
     steps = [
-        _step(names.tokenize, {"TEXT": "TEXT"}, {name: name for name in facts.inputs}),
-        _step(names.engine, {name: name for name in facts.inputs}, {task.engine_output: task.engine_output}),
-        _step(names.answer, {task.engine_output: task.engine_output}, {tensor.name: tensor.name for tensor in answers}),
+        _step(names.tokenize, _names(task.inputs), facts.inputs),
+        _step(names.engine, facts.inputs, [task.engine_output]),
+        _step(names.answer, [task.engine_output, *_names(task.options)], _names(answers)),
     ]
     return {
         "name": names.ensemble,
         "platform": "ensemble",
         "max_batch_size": spec.engine.max_batch_size,
-        "input": _tensors([TEXT]),
+        "input": _tensors([*task.inputs, *task.options]),
         "output": _tensors(answers),
         "ensemble_scheduling": {"step": steps},
         # Only here: a step's cache would outlive the step's repair.
@@ -107,9 +106,15 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     }
 
 
-def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Message:
-    def entries(mapping: Mapping[str, str]) -> list[Message]:
-        return [{"key": key, "value": value} for key, value in mapping.items()]
+def _names(tensors: Sequence[Tensor]) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def _step(model: str, inputs: Sequence[str], outputs: Sequence[str]) -> Message:
+    """Between steps a tensor has the name that both of them know it by."""
+
+    def entries(names: Sequence[str]) -> list[Message]:
+        return [{"key": name, "value": name} for name in names]
 
     # The version is pinned, so that a second one can be loaded beside it before the ensemble moves over.
     return {
@@ -122,14 +127,15 @@ def _step(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> 
 
 def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str) -> Message:
     return {
-        **_python_step(spec, names.tokenize, [TEXT], _engine_inputs(facts), _queue(spec.serving)),
+        **_python_step(spec, names.tokenize, TASKS[spec.task].inputs, _engine_inputs(facts), _queue(spec.serving)),
         "parameters": _parameters({"padding": padding}),
     }
 
 
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
-    return _python_step(spec, names.answer, [_engine_output(spec, facts)], TASKS[spec.task].answers(facts), {})
+    task = TASKS[spec.task]
+    return _python_step(spec, names.answer, [_engine_output(spec, facts), *task.options], task.answers(facts), {})
 
 
 def _python_step(
@@ -236,7 +242,15 @@ def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
 
 
 def _tensors(tensors: Sequence[Tensor]) -> list[Message]:
-    return [{"name": tensor.name, "data_type": Word(tensor.dtype), "dims": list(tensor.dims)} for tensor in tensors]
+    return [
+        {
+            "name": tensor.name,
+            "data_type": Word(tensor.dtype),
+            "dims": list(tensor.dims),
+            **({"optional": True} if tensor.optional else {}),
+        }
+        for tensor in tensors
+    ]
 
 
 def _parameters(values: Mapping[str, str]) -> list[Message]:

@@ -15,6 +15,7 @@ class Tensor:
     name: str
     dtype: str
     dims: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Task:
 
     auto_model: str
     """The transformers class that loads the model."""
+    inputs: tuple[Tensor, ...]
+    """What the first step takes."""
     engine_output: str
     step: str
     """Suffix of the answering model, and its row in ``tritonsmith_steps.serve.STEPS``."""
@@ -30,11 +33,17 @@ class Task:
     """The ensemble's outputs."""
     step_settings: Callable[[ModelFacts], dict[str, object]]
     """What the answering step reads from its version folder."""
+    options: tuple[Tensor, ...] = ()
+    """What a caller may tell the answering step; each is optional."""
 
+
+TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
+TEXT_PAIR = Tensor("TEXT_PAIR", "TYPE_STRING", (1,), optional=True)
 
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         auto_model="AutoModelForSequenceClassification",
+        inputs=(TEXT, TEXT_PAIR),
         engine_output="logits",
         step="classify",
         answers=lambda facts: (
@@ -42,9 +51,11 @@ TASKS: dict[str, Task] = {
             Tensor("SCORE", "TYPE_FP32", (facts.width,)),
         ),
         step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
+        options=(Tensor("FUNCTION_TO_APPLY", "TYPE_STRING", (1,), optional=True),),
     ),
     "feature-extraction": Task(
         auto_model="AutoModel",
+        inputs=(TEXT,),
         engine_output="pooled",
         step="embed",
         answers=lambda facts: (Tensor("EMBEDDING", "TYPE_FP32", (facts.width,)),),

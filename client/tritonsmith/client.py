@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from tritonsmith.codec import TASKS, Arrays, Call, ModelInfo, check_options, encode_texts, info_from_config
+from tritonsmith.codec import Arrays, Call, ModelInfo, decoded, encoded, info_from_config
 from tritonsmith.errors import InvalidInputError
 from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
 
@@ -82,15 +82,14 @@ class Pipeline:
     def __init__(self, client: Client, info: ModelInfo) -> None:
         self._client, self.info = client, info
 
-    def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
-        """Answer one text or many.
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """Answer one text or many, or for classification pairs as ``{"text": …, "text_pair": …}``.
 
-        Returns what ``transformers.pipeline`` of the same task returns (``top_k=`` for classification), embeddings as a
-        float32 array ``[n, width]``. Raises the errors of ``tritonsmith.errors``.
+        Returns what ``transformers.pipeline`` of the same task returns (``top_k=`` and ``function_to_apply=`` for
+        classification), embeddings as a float32 array ``[n, width]``. Raises the errors of ``tritonsmith.errors``.
         """
-        check_options(self.info, options)
-        call = encode_texts(texts, self.info.max_batch_size)
-        return TASKS[self.info.task].decode(self._client.send(self.info.name, call), call.single, **options)
+        call = encoded(self.info, inputs, options)
+        return decoded(self.info, self._client.send(self.info.name, call), call, options)
 
 
 class AsyncClient:
@@ -163,8 +162,7 @@ class AsyncPipeline:
     def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
         self._client, self.info = client, info
 
-    async def __call__(self, texts: str | Sequence[str], **options: Any) -> Any:
+    async def __call__(self, inputs: Any, **options: Any) -> Any:
         """As ``Pipeline`` does."""
-        check_options(self.info, options)
-        call = encode_texts(texts, self.info.max_batch_size)
-        return TASKS[self.info.task].decode(await self._client.send(self.info.name, call), call.single, **options)
+        call = encoded(self.info, inputs, options)
+        return decoded(self.info, await self._client.send(self.info.name, call), call, options)

@@ -28,7 +28,7 @@ from bench.wrk import Load
 
 WARM_UP_CONCURRENCY, WARM_UP_SECONDS = 32, 1
 IDLE_SECONDS = 5.0
-FEWEST, LONGER = 5, 4
+FEWEST, LONGER = 5, 8
 """A cell with fewer answers than that is measured again for so much longer."""
 WIDTH_BYTES = 384 * 4
 """Of one vector: an answer of fewer bytes is none."""

@@ -45,11 +45,14 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigmo
 
 
 class Classify:
-    """``logits`` FP32 ``[rows, classes]`` to ``LABEL`` and ``SCORE``, both ``[rows, classes]``, by falling score."""
+    """``logits`` FP32 ``[rows, classes]`` to ``LABEL`` and ``SCORE``, both ``[rows, classes]``, by falling score.
+
+    ``FUNCTION_TO_APPLY`` (``softmax``, ``sigmoid`` or ``none``, ``[rows, 1]``) in a request replaces the model's own.
+    """
 
     def __init__(self, settings: ClassifySettings) -> None:
         self._labels: NDArray[Any] = np.array([label.encode() for label in settings.labels], dtype=np.object_)
-        self._activate = ACTIVATIONS[settings.activation]
+        self._activation = settings.activation
 
     @classmethod
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> Classify:
@@ -57,8 +60,28 @@ class Classify:
         return cls(settings_from(folder, ClassifySettings))
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
-        """One result a request, in order."""
-        scores = self._activate(gathered(requests, "logits")).astype(np.float32)
+        """One result a request, in order; a function that there is not is its own request's error."""
+        functions = [self._function(request) for request in requests]
+        results: list[Any] = list(functions)
+        for function in dict.fromkeys(name for name in functions if isinstance(name, str)):
+            alike = [index for index, name in enumerate(functions) if name == function]
+            for index, answer in zip(alike, self._answers([requests[index] for index in alike], function), strict=True):
+                results[index] = answer
+        return results
+
+    def _function(self, request: Arrays) -> str | ValueError:
+        if "FUNCTION_TO_APPLY" not in request:
+            return self._activation
+        named: set[str] = {value.decode("utf-8", "replace").lower() for value in request["FUNCTION_TO_APPLY"].ravel()}
+        if len(named) > 1:
+            return ValueError("function_to_apply differs between the items of a request; send them apart")
+        (name,) = named
+        if name not in ACTIVATIONS:
+            return ValueError(f"function_to_apply {name!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
+        return name
+
+    def _answers(self, requests: Sequence[Arrays], function: str) -> list[Arrays]:
+        scores = ACTIVATIONS[function](gathered(requests, "logits")).astype(np.float32)
         order = np.argsort(-scores, axis=-1, kind="stable")
         answers = {"LABEL": self._labels[order], "SCORE": np.take_along_axis(scores, order, axis=-1)}
-        return [*parted(answers, [len(request["logits"]) for request in requests])]
+        return parted(answers, [len(request["logits"]) for request in requests])

@@ -62,11 +62,7 @@ def triton_model(step: str) -> type:
 
         def execute(self, requests: list[Any]) -> list[Any]:
             try:
-                arrays = [
-                    {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
-                    for request in requests
-                ]
-                return [_response(result) for result in self._step(arrays)]
+                return [_response(result) for result in self._step([self._arrays(request) for request in requests])]
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
                 pb_utils.Logger.log_error(traceback.format_exc())
@@ -74,6 +70,11 @@ def triton_model(step: str) -> type:
                     f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
                 )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
+
+        def _arrays(self, request: Any) -> Arrays:
+            """A request's tensors; an optional one that it does not have is left out."""
+            found = ((name, pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs)
+            return {name: tensor.as_numpy() for name, tensor in found if tensor is not None}
 
     return TritonPythonModel
 

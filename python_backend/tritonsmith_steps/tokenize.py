@@ -36,7 +36,7 @@ class TokenizeSettings:
 
 
 class Tokenize:
-    """``TEXT`` (UTF-8 bytes ``[rows, 1]``) to the engine's INT32 inputs ``[rows, length]``.
+    """``TEXT`` (UTF-8 bytes ``[rows, 1]``) to the engine's INT32 inputs ``[rows, length]``; with ``TEXT_PAIR``, pairs of texts.
 
     ``length`` is the longest row's, or with ``padding="bucket"`` the next bucket's. Longer texts are cut and counted.
     """
@@ -57,31 +57,40 @@ class Tokenize:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order; a bad text is its own request's error."""
-        results: list[Any] = [self._texts(request["TEXT"]) for request in requests]
+        results: list[Any] = [self._texts(request) for request in requests]
         good = [index for index, texts in enumerate(results) if not isinstance(texts, ValueError)]
         encodings = self._tokenizer.encode_batch_fast(list(chain.from_iterable(results[index] for index in good)))
         for index, (start, stop) in zip(good, spans([len(results[index]) for index in good]), strict=True):
             results[index] = self._arrays(encodings[start:stop])
         return results
 
-    def _texts(self, column: NDArray[Any]) -> list[str] | ValueError:
+    def _texts(self, request: Arrays) -> list[str] | list[tuple[str, str]] | ValueError:
         try:
-            if not column.size:
-                raise ValueError("no text was given; give at least one")
-            return [self._text(item, value) for item, value in enumerate(column.ravel())]
+            texts = self._column(request["TEXT"], "text")
+            if "TEXT_PAIR" not in request:
+                return texts
+            others = self._column(request["TEXT_PAIR"], "second text")
+            if len(others) != len(texts):
+                raise ValueError(f"{len(texts)} texts and {len(others)} second texts; give as many of both")
+            return list(zip(texts, others, strict=True))
         except ValueError as error:
             return error
 
-    def _text(self, item: int, value: bytes) -> str:
+    def _column(self, column: NDArray[Any], what: str) -> list[str]:
+        if not column.size:
+            raise ValueError(f"no {what} was given; give at least one")
+        return [self._text(item, value, what) for item, value in enumerate(column.ravel())]
+
+    def _text(self, item: int, value: bytes, what: str) -> str:
         limit = self._settings.max_bytes
         if len(value) > limit:
-            raise ValueError(f"item {item}: {len(value)} bytes of text; at most {limit} are taken, shorten or split it")
+            raise ValueError(f"item {item}: {len(value)} bytes of {what}; at most {limit} are taken, shorten or split it")
         try:
             text = value.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"item {item}: not UTF-8 at byte {error.start}; encode the text as UTF-8") from None
+            raise ValueError(f"item {item}: not UTF-8 at byte {error.start}; encode the {what} as UTF-8") from None
         if not text.strip():
-            raise ValueError(f"item {item}: the text is empty; leave it out")
+            raise ValueError(f"item {item}: the {what} is empty; leave it out")
         return text
 
     def _arrays(self, encodings: Sequence[Encoding]) -> Arrays:

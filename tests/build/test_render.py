@@ -136,6 +136,21 @@ def test_steps_that_callers_can_fill_have_an_end_to_their_queue_and_only_the_eng
     assert limits == {path: (0, 0) if "_classify/" in path else (2_000_000, 256) for path in made}
 
 
+def test_what_is_optional_for_a_caller_is_optional_for_the_step_that_takes_it(tmp_path: Path) -> None:
+    made = configs(write_spec(tmp_path), some_facts())
+    optional = {
+        path: {tensor.name for tensor in config.input if tensor.optional}
+        for path, config in made.items()
+        if "/configs/" not in path
+    }
+    assert optional == {
+        "moods/config.pbtxt": {"TEXT_PAIR", "FUNCTION_TO_APPLY"},
+        "moods_tokenize/config.pbtxt": {"TEXT_PAIR"},
+        "moods_engine/config.pbtxt": set(),
+        "moods_classify/config.pbtxt": {"FUNCTION_TO_APPLY"},
+    }
+
+
 @pytest.mark.parametrize("instances", [1, 3])
 def test_every_target_runs_as_many_engines_as_the_spec_says(tmp_path: Path, instances: int) -> None:
     made = configs(write_spec(tmp_path, engine={"instances": instances}), some_facts())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from callers import Caller
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, TextClassificationPipeline
 from tritonsmith import InvalidInputError
-from tritonsmith.codec import ModelInfo, check_options, decode_classes
+from tritonsmith.codec import Call, ModelInfo, check_options, decode_classes, decoded, encoded
 
 LABELS = {0: "anger", 1: "freude 😊", 2: "悲しみ"}
 TEXTS = ["good", "bad", "neither good nor bad", "语言", "😊😊"]
@@ -33,10 +35,14 @@ def reference() -> TextClassificationPipeline:
 
 def served(reference: TextClassificationPipeline, texts: list[str]) -> dict[str, np.ndarray]:
     """What a server with that model answers to one request: all classes, the likeliest first."""
+    return classes(reference, [reference.tokenizer(text, return_tensors="pt") for text in texts])
+
+
+def classes(reference: TextClassificationPipeline, inputs: list[Any]) -> dict[str, np.ndarray]:
     labels, scores = [], []
-    for text in texts:
+    for tokens in inputs:
         with torch.no_grad():
-            logits = reference.model(**reference.tokenizer(text, return_tensors="pt")).logits[0].numpy()
+            logits = reference.model(**tokens).logits[0].numpy()
         order = np.argsort(logits)[::-1]
         labels.append([LABELS[index].encode() for index in order])
         scores.append(scipy.special.softmax(logits)[order])
@@ -69,8 +75,55 @@ def test_the_reference_tells_texts_apart(reference: TextClassificationPipeline) 
 
 def test_answers_are_plain_python() -> None:
     output = {"LABEL": np.array([[b"yes"]], dtype=np.object_), "SCORE": np.array([[0.25]], dtype=np.float32)}
-    ((entry,),) = decode_classes([output], False, top_k=None)
+    ((entry,),) = decode_classes([output], Call((), (), single=False), top_k=None)
     assert [type(value) for value in entry.values()] == [str, float]
+
+
+PAIRS = [{"text": text, "text_pair": other} for text, other in pairwise(TEXTS)]
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_k": None}], ids=["no top_k", "2", "None"])
+@pytest.mark.parametrize("pairs", [PAIRS[0], PAIRS[:1], PAIRS], ids=["a pair", "a list of one", "a list"])
+def test_pairs_are_answered_as_transformers_answers_them(
+    reference: TextClassificationPipeline, pairs: Any, options: dict[str, Any]
+) -> None:
+    call = encoded(INFO, pairs, options)
+    outputs = []
+    for request in call.requests:
+        columns = [[value.decode() for (value,) in request[name]] for name in ("TEXT", "TEXT_PAIR")]
+        tokens = [reference.tokenizer(text, other, return_tensors="pt") for text, other in zip(*columns, strict=True)]
+        outputs.append(classes(reference, tokens))
+    assert decoded(INFO, outputs, call, options) == nearly(reference(pairs, **options))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "item", "what"),
+    [
+        ([{"text": "a", "text_pair": "b"}, "c"], 1, "not str"),
+        (["a", {"text": "a", "text_pair": "b"}], 0, "not str"),
+        ([{"text": "a"}], 0, "not the keys 'text'"),
+        ({}, 0, "not the keys none"),
+        ([{"text": "a", "text_pair": 7}], 0, "a text is needed, not int 7"),
+    ],
+    ids=["then a text", "first a text", "half a pair", "nothing", "a number"],
+)
+def test_what_is_no_pair_is_named(pairs: Any, item: int, what: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        encoded(INFO, pairs, {})
+    assert (caught.value.item, what in str(caught.value)) == (item, True)
+
+
+@pytest.mark.parametrize("function", ["softmax", "Sigmoid", "NONE"])
+def test_the_server_is_told_which_function_to_apply(function: str) -> None:
+    call = encoded(replace(INFO, max_batch_size=2), ["a", "b", "c"], {"function_to_apply": function, "top_k": 1})
+    told = [request["FUNCTION_TO_APPLY"].tolist() for request in call.requests]
+    assert told == [[[function.encode()]] * 2, [[function.encode()]]]
+    assert "FUNCTION_TO_APPLY" not in encoded(INFO, ["a"], {"top_k": 1}).requests[0]
+
+
+def test_a_function_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"^function_to_apply cannot be 'tanh'; give one of softmax, sigmoid, none$"):
+        check_options(INFO, {"function_to_apply": "tanh"})
 
 
 INFO = ModelInfo("sentiment", "text-classification", 32)
@@ -85,5 +138,5 @@ def test_a_top_k_that_counts_nothing_is_refused(top_k: object) -> None:
 
 
 def test_an_option_the_task_does_not_have_is_named_with_those_it_has() -> None:
-    with pytest.raises(InvalidInputError, match=r"^sentiment takes no option topk; it takes top_k$"):
+    with pytest.raises(InvalidInputError, match=r"^sentiment takes no option topk; it takes top_k, function_to_apply$"):
         check_options(INFO, {"topk": 1})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
 from tritonsmith import InvalidInputError, ServerError
-from tritonsmith.codec import TASKS, ModelInfo, decode_vectors, encode_texts, info_from_config
+from tritonsmith.codec import TASKS, Call, ModelInfo, decode_vectors, encode_texts, info_from_config
 from wild_text import any_text
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -115,6 +115,6 @@ def test_a_model_without_batching_takes_one_text_a_request() -> None:
 @pytest.mark.parametrize("single", [True, False], ids=["single", "list"])
 def test_vectors_of_all_requests_follow_one_another(single: bool) -> None:
     parts = [np.array([[1, 2]], dtype=np.float32), np.array([[3, 4], [5, 6]], dtype=np.float32)]
-    made = decode_vectors([{"EMBEDDING": part} for part in parts], single)
+    made = decode_vectors([{"EMBEDDING": part} for part in parts], Call((), (), single))
     assert made.dtype == np.float32
     assert made.tolist() == [[1, 2], [3, 4], [5, 6]]

@@ -28,7 +28,7 @@ ENSEMBLES = [
     Fault("error", "ensemble-cycle", CHAIN, f"{STEP}[0].model_name",
           added(RING),
           "chain -> ring -> chain", "take one of them out of the other"),
-    Fault("error", "ensemble-input-unused", ENSEMBLE, "input[1].name",
+    Fault("error", "ensemble-input-unused", ENSEMBLE, "input[3].name",
           edited(ENSEMBLE, lambda config: config.input.add(name="TOP_K", data_type=8, dims=[1])),
           "no step takes input TOP_K", "map it to a step's input, or delete it"),
     Fault("error", "step-map-empty", ENSEMBLE, f"{STEP}[2].output_map",

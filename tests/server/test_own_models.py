@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,35 @@ def test_a_classifier_answers_as_transformers_does(own: Served, folder: Path, na
             for texts in (TEXTS, TEXTS[0]):
                 wanted = reference(texts, truncation=True, max_length=POSITIONS, **options)
                 assert_same(pipe(texts, **options), wanted)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_pairs_and_functions_are_answered_as_transformers_does(own: Served, folder: Path, name: str) -> None:
+    reference = pipeline("text-classification", model=str(folder / "models" / name))
+    pairs = [{"text": text, "text_pair": other} for text, other in pairwise(TEXTS)]
+    with Client(own.http) as client:
+        pipe = client.pipeline(name)
+        for inputs in (pairs, pairs[0]):
+            for options in ({}, {"top_k": None}, {"top_k": None, "function_to_apply": "none"}):
+                wanted = reference(inputs, truncation=True, max_length=POSITIONS, **options)
+                assert_same(pipe(inputs, **options), wanted)
+        turned = [{"text": pair["text_pair"], "text_pair": pair["text"]} for pair in pairs]
+        with pytest.raises(AssertionError):
+            assert_same(pipe(turned, top_k=None), reference(pairs, truncation=True, max_length=POSITIONS, top_k=None))
+        for function in ("softmax", "sigmoid"):
+            options = {"top_k": None, "function_to_apply": function}
+            assert_same(pipe(TEXTS, **options), reference(TEXTS, truncation=True, max_length=POSITIONS, **options))
+
+
+def test_callers_of_texts_and_of_pairs_at_once_get_their_own_answers(own: Served) -> None:
+    inputs = [*TEXTS[:20], *({"text": text, "text_pair": other} for text, other in pairwise(TEXTS[:20]))]
+    with Client(own.grpc) as client, ThreadPoolExecutor(16) as pool:
+        pipe = client.pipeline("roberta_five")
+        alone = [pipe(item, top_k=None) for item in inputs]
+        for _ in range(3):
+            together = list(pool.map(lambda item: pipe(item, top_k=None), inputs))
+            for one, other in zip(together, alone, strict=True):
+                assert_same(one, other)
 
 
 def assert_same(actual: Any, wanted: Any) -> None:

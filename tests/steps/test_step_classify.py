@@ -81,6 +81,25 @@ def test_a_batch_gives_what_single_calls_give() -> None:
     assert answers("softmax", *many) == [answers("softmax", rows)[0] for rows in many]
 
 
+def test_a_request_may_name_the_function_and_its_neighbours_keep_theirs() -> None:
+    rows = np.array([[0.5, -1.5, 2.25]], dtype=np.float32)
+    requests = [
+        {"logits": rows} | ({"FUNCTION_TO_APPLY": np.array([[name]], dtype=np.object_)} if name else {})
+        for name in (b"", b"Sigmoid", b"none", b"tanh", b"softmax")
+    ]
+    requests.append(
+        {"logits": np.repeat(rows, 2, 0), "FUNCTION_TO_APPLY": np.array([[b"none"], [b"softmax"]], dtype=np.object_)}
+    )
+    results = Classify(ClassifySettings(LABELS, "softmax"))(requests)
+    softmax, sigmoid = (sorted(ORACLES[name](rows)[0].tolist(), reverse=True) for name in ("softmax", "sigmoid"))
+    for index, expected in ((0, softmax), (1, sigmoid), (2, [2.25, 0.5, -1.5]), (4, softmax)):
+        result = results[index]
+        assert isinstance(result, dict)
+        assert result["SCORE"][0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert str(results[3]) == "function_to_apply 'tanh' is unknown; use one of softmax, sigmoid, none"
+    assert str(results[5]) == "function_to_apply differs between the items of a request; send them apart"
+
+
 def test_a_single_class_is_scored_too() -> None:
     assert answers("sigmoid", np.array([[0.0]], dtype=np.float32), labels=["spam"]) == [[[("spam", 0.5)]]]
 

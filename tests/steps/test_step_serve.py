@@ -86,6 +86,16 @@ def test_a_bad_request_is_refused_and_its_neighbours_are_answered(triton: Triton
     assert triton.pb_utils.LOG == []
 
 
+def test_an_optional_tensor_is_given_to_the_step_where_a_request_has_it(triton: Triton, tmp_path: Path) -> None:
+    inputs = ["logits", "FUNCTION_TO_APPLY"]
+    step = model(triton, "classify", tmp_path, inputs=inputs, settings={"labels": ["no", "yes"], "activation": "none"})
+    logits = triton.pb_utils.Tensor("logits", np.array([[1, 2]], dtype=np.float32))
+    function = triton.pb_utils.Tensor("FUNCTION_TO_APPLY", texts(b"softmax"))
+    without, given = step.execute([triton.pb_utils.InferenceRequest(tensors) for tensors in ([logits], [logits, function])])
+    assert outputs(without)["SCORE"] == [[2, 1]]
+    assert outputs(given)["SCORE"] == [pytest.approx([0.731, 0.269], abs=1e-3)]
+
+
 def test_a_fault_inside_a_step_is_logged_and_every_caller_is_told_in_one_line(triton: Triton, tmp_path: Path) -> None:
     step = model(triton, "embed", tmp_path, inputs=["pooled"], settings={"normalize": True})
     unequal = np.ones((1, 2), dtype=np.float32), np.ones((1, 3), dtype=np.float32)

@@ -88,6 +88,42 @@ def test_wild_texts_become_what_transformers_makes_of_each_request(
     assert [lists(result) for result in step([request(*texts) for texts in many])] == [expect(texts) for texts in many]
 
 
+def pair(*rows: tuple[str | bytes, str | bytes]) -> Arrays:
+    firsts, seconds = zip(*rows, strict=True)
+    return {"TEXT": request(*firsts)["TEXT"], "TEXT_PAIR": request(*seconds)["TEXT"]}
+
+
+@settings(deadline=None, max_examples=100)
+@given(many=st.lists(st.lists(st.tuples(wild_text, wild_text), min_size=1, max_size=3), min_size=1, max_size=3))
+def test_pairs_beside_texts_become_what_transformers_makes_of_them(
+    step: Tokenize, reference: PreTrainedTokenizerBase, expect: Expect, many: list[list[tuple[str, str]]]
+) -> None:
+    made = [lists(result) for result in step([*(pair(*pairs) for pairs in many), request("a text alone")])]
+    reference.truncation_side = "right"
+    wanted = [
+        dict(reference(*map(list, zip(*pairs, strict=True)), padding=True, truncation=True, max_length=64)) for pairs in many
+    ]
+    assert made == [*wanted, expect(["a text alone"])]
+
+
+def test_long_pairs_are_cut_as_transformers_cuts_them(make: Make, reference: PreTrainedTokenizerBase) -> None:
+    pairs = [(words(90), "short"), ("short", words(90)), (words(50), "bad " * 60)]
+    count = Tally()
+    (result,) = make(count=count)([pair(*pairs)])
+    reference.truncation_side = "right"
+    assert lists(result) == dict(reference(*map(list, zip(*pairs, strict=True)), truncation=True, max_length=64))
+    assert count["truncated"] == 3
+
+
+def test_a_bad_second_text_is_its_own_requests_error(step: Tokenize) -> None:
+    empty, uneven, good = step(
+        [pair(("a", "b"), ("a", " ")), {**request("a", "b"), "TEXT_PAIR": request("c")["TEXT"]}, pair(("a", "b"))]
+    )
+    assert str(empty) == "item 1: the second text is empty; leave it out"
+    assert str(uneven) == "2 texts and 1 second texts; give as many of both"
+    assert lists(good)["token_type_ids"] == [[0, 0, 0, 1, 1]]
+
+
 def test_a_batch_gives_what_single_calls_give(make: Make) -> None:
     step = make("bucket")
     requests = [request("one", words(20)), request("two"), request(words(90)), request("three 🙂", "four")]

@@ -57,10 +57,10 @@ def queues(view: View) -> Iterator[Finding]:
 
 
 def _filled_by_callers(file: ConfigFile, steps: Sequence[Step]) -> set[str]:
-    """Models of steps that get as much as an ensemble's callers send: no step before them has a queue with an end."""
+    """Models of steps that get as much as an ensemble's callers send: they wait for no step whose queue has an end."""
     unlimited = {tensor.name for tensor in file.config.input}
     filled: set[int] = set()
-    while more := [step for step in steps if step.index not in filled and unlimited & {*step.message.input_map.values()}]:
+    while more := [step for step in steps if step.index not in filled and unlimited >= {*step.message.input_map.values()}]:
         filled |= {step.index for step in more}
         unlimited |= {tensor for step in more if not _limited(step.file) for tensor in step.message.output_map.values()}
     return {step.message.model_name for step in steps if step.index in filled}
