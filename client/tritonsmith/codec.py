@@ -59,12 +59,11 @@ def encode_texts_or_pairs(texts: Any, max_batch_size: int) -> Call:
 
     Either all items are pairs or none is.
     """
-    bare = isinstance(texts, Mapping)
-    if bare or not isinstance(texts, str):
-        items = [texts] if bare else _listed(texts)
-        if any(isinstance(item, Mapping) for item in items):
-            columns = _pairs(items)
-            return _call(columns, max_batch_size, single=bare, bare=bare)
+    if isinstance(texts, Mapping):
+        return _call(_pairs([texts]), max_batch_size, single=True, bare=True)
+    items = [] if isinstance(texts, str) else _listed(texts)
+    if any(isinstance(item, Mapping) for item in items):
+        return _call(_pairs(items), max_batch_size, single=False)
     return encode_texts(texts, max_batch_size)
 
 

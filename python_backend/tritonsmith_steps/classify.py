@@ -70,15 +70,15 @@ class Classify:
         return results
 
     def _function(self, request: Arrays) -> str | ValueError:
-        if "FUNCTION_TO_APPLY" not in request:
+        given = request.get("FUNCTION_TO_APPLY")
+        if given is None or not given.size:
             return self._activation
-        named: set[str] = {value.decode("utf-8", "replace").lower() for value in request["FUNCTION_TO_APPLY"].ravel()}
-        if len(named) > 1:
+        name, *others = dict.fromkeys(value.decode("utf-8", "replace").lower() for value in given.ravel())
+        if others:
             return ValueError("function_to_apply differs between the items of a request; send them apart")
-        (name,) = named
         if name not in ACTIVATIONS:
             return ValueError(f"function_to_apply {name!r} is unknown; use one of {', '.join(ACTIVATIONS)}")
-        return name
+        return str(name)
 
     def _answers(self, requests: Sequence[Arrays], function: str) -> list[Arrays]:
         scores = ACTIVATIONS[function](gathered(requests, "logits")).astype(np.float32)

@@ -31,7 +31,7 @@ _OPTIONS = {
 """OpenVINO's. Its snippets fuse attention; on a CPU with AMX they made FP32 faster, and short texts in BF16 slower, than plain
 products."""
 _TOGETHER = 4
-"""Cores that work on one part. One text is soonest done by several, but more have little to share out."""
+"""Cores that work on one part: one text is soonest done by several. A choice for small encoders, tried on two cores alone."""
 Run = Callable[[Arrays], NDArray[np.float32]]
 """The engine's one output, ``[rows, width]``, for a padded batch."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.cells import Cell
-from bench.results import Check, Growth, Limit, Measured, Results, Server, Settings, Visit
+from bench.results import Check, ClientCost, Growth, Limit, Measured, Results, Server, Settings, Visit
 
 ONE, MANY, MIXED_ONE, MIXED = Cell("short", 1, 1), Cell("short", 1, 32), Cell("mixed", 1, 1), Cell("mixed", 1, 32)
 ROUNDS = 3
@@ -88,6 +88,10 @@ def made() -> Results:
                     )
                 )
         results.growth.append(Growth(curve="length", line="1 at once", at=8, round=number, texts_per_s=100, p50=3, p99=4))
+        for way, rate in (("Client, gRPC", 3000.0), ("a new one for each call", 300.0)):
+            results.client.append(
+                ClientCost(way=way, rows=1, round=number, per_second=rate / 2, per_core_second=rate + 100 * number)
+            )
     results.growth_server = "tritonsmith int8"
     results.checks = [Check(server=server.name, road="http", mean=0.99995, least=0.999, texts=32) for server in SERVERS[:7]]
     return results

@@ -55,10 +55,16 @@ def test_a_part_without_figures_is_left_out() -> None:
     assert "## Requests at once" not in text
 
 
+def test_what_calling_costs_is_shown_by_core_and_by_clock() -> None:
+    text = page(made())
+    assert line_with(text, "| Client, gRPC | 1 |") == "| Client, gRPC | 1 | 3100 (3000–3200) | 1500 (1500–1500) |"
+    assert line_with(text, "| a new one for each call | 1 |").startswith("| a new one for each call | 1 | 400 (300–500) |")
+
+
 def test_notes_come_at_the_end_of_their_section_and_others_last() -> None:
     notes = sections("intro\n\n## Text length\n\nIt bends.\n\n## On paper\n\n2 + 2.\n")
     text = page(made(), notes)
-    part = text[text.index("## Text length") : text.index("## The load")]
+    part = text[text.index("## Text length") : text.index("## The client")]
     assert part.strip().endswith("It bends.")
     assert text.endswith("## On paper\n\n2 + 2.\n")
     assert next(iter(SECTIONS)) == "Ratios"

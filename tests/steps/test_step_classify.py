@@ -90,6 +90,7 @@ def test_a_request_may_name_the_function_and_its_neighbours_keep_theirs() -> Non
     requests.append(
         {"logits": np.repeat(rows, 2, 0), "FUNCTION_TO_APPLY": np.array([[b"none"], [b"softmax"]], dtype=np.object_)}
     )
+    requests.append({"logits": rows[:0], "FUNCTION_TO_APPLY": np.empty((0, 1), dtype=np.object_)})
     results = Classify(ClassifySettings(LABELS, "softmax"))(requests)
     softmax, sigmoid = (sorted(ORACLES[name](rows)[0].tolist(), reverse=True) for name in ("softmax", "sigmoid"))
     for index, expected in ((0, softmax), (1, sigmoid), (2, [2.25, 0.5, -1.5]), (4, softmax)):
