@@ -237,7 +237,6 @@ def test_what_is_lost_from_the_repository_is_put_back(place: Workplace, lost: st
 def test_a_change_of_the_spec_alone_rewrites_text_alone(place: Workplace) -> None:
     place.respecify(serving={"max_queue_size": 7})
     assert sorted(place.build().changed) == [
-        "moods_classify/config.pbtxt",
         "moods_engine/config.pbtxt",
         "moods_engine/configs/cpu.pbtxt",
         "moods_engine/configs/onnxruntime.pbtxt",
