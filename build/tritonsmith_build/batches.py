@@ -25,6 +25,7 @@ def batches(
     padding: Padding = "longest",
 ) -> Iterator[Arrays]:
     """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else ``padding`` says how long."""
+    settings = replace(settings, beside=())  # the engine's inputs alone
     if length is not None:
         settings, padding = replace(settings, max_length=length, buckets=(length,)), "bucket"
     step = Tokenize(Tokenizer.from_file(str(tokenizer)), settings, padding=padding, count=lambda name, amount: None)
@@ -54,5 +55,10 @@ def shaped_batches(
 
 
 def run_all(session: object, data: Iterator[Arrays]) -> NDArray[np.float32]:
-    """The engine's one output over all batches, ``[texts, width]``."""
-    return np.concatenate([session.run(None, batch)[0] for batch in data])  # type: ignore[attr-defined]
+    """The engine's one output over all batches, ``[texts, width]``, or ``[tokens, width]`` where it answers every token."""
+    return np.concatenate([counted(session.run(None, batch)[0], batch) for batch in data])  # type: ignore[attr-defined]
+
+
+def counted(output: NDArray[np.float32], batch: Arrays) -> NDArray[np.float32]:
+    """The rows of an engine's output that anybody reads: one a text, or one a token that is no padding."""
+    return output[batch["attention_mask"].astype(bool)] if output.ndim == 3 else output

@@ -30,6 +30,9 @@ class ModelFacts(Table):
     width: PositiveInt
     labels: tuple[str, ...] = ()
     activation: Activation = "none"
+    ignored: tuple[str, ...] = ()
+    unknown_id: int | None = None
+    marks_continuations: bool = False
     pooling: Pooling = "mean"
     normalize: bool = False
 

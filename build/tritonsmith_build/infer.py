@@ -29,7 +29,11 @@ def _vector(answer: Any) -> dict[str, Any]:
     return {"embedding": np.asarray(answer).tolist()}
 
 
-ROWS: dict[str, Row] = {"text-classification": _classes, "feature-extraction": _vector}
+def _entities(answer: Any) -> dict[str, Any]:
+    return {"entities": answer}
+
+
+ROWS: dict[str, Row] = {"text-classification": _classes, "token-classification": _entities, "feature-extraction": _vector}
 
 
 def infer(
@@ -106,9 +110,16 @@ def cells(row: dict[str, Any]) -> dict[str, str]:
         values = row["embedding"]
         first = " ".join(f"{value:+.4f}" for value in values[:_SHOWN_VALUES])
         return {"embedding": f"{first} … ({len(values)} values)"}
+    if "entities" in row:
+        return {"entities": ", ".join(_entity(entity) for entity in row["entities"])}
     if "classes" in row:
         return {"classes": ", ".join(f"{entry['label']} {entry['score']:.4f}" for entry in row["classes"])}
     return {"label": row["label"], "score": f"{row['score']:.4f}"}
+
+
+def _entity(entity: dict[str, Any]) -> str:
+    label = entity.get("entity") or entity["entity_group"]
+    return f"{label} {entity['word']!r} {entity['start']}–{entity['end']} {entity['score']:.4f}"
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tritonsmith_build.render import VERSION, Names, overlay, rendered
 from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stagecache import digest, versions
 from tritonsmith_build.targets import Target, TargetName
+from tritonsmith_build.tasks import TASKS
 
 TOOLS = ("nvidia-modelopt", "torch", "transformers", "peft", "onnx", "onnxscript", "onnxruntime", "tokenizers", "tritonsmith")
 
@@ -59,7 +60,11 @@ class Publication:
         manifest = repo.read_manifest(self._repository / self._folder) or {}
         before = manifest.get("targets", {}).get(self._name, {})
         artefacts = {f"{self._folder}/{name}": file for name, file in {engine.name: engine.file, **engine.beside}.items()}
-        artefacts[f"{self._names.tokenize}/{VERSION}/tokenizer.json"] = tokenizer
+        with_tokenizer = [
+            self._names.tokenize,
+            *([self._names.answer] if TASKS[self._spec.task].answers_with_tokenizer else []),
+        ]
+        artefacts |= {f"{step}/{VERSION}/tokenizer.json": tokenizer for step in with_tokenizer}
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

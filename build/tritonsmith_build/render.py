@@ -10,7 +10,7 @@ from typing import Any
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
 from tritonsmith_build.spec import PipelineSpec, Serving
-from tritonsmith_build.step_files import step_settings
+from tritonsmith_build.step_files import beside, step_settings
 from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.tasks import TASKS, Tensor
 
@@ -89,9 +89,9 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
     answers = task.answers(facts)
     steps = [
-        _step(names.tokenize, _names(task.inputs), facts.inputs),
+        _step(names.tokenize, _names(task.inputs), [*facts.inputs, *beside(spec, facts)]),
         _step(names.engine, facts.inputs, [task.engine_output]),
-        _step(names.answer, [task.engine_output, *_names(task.options)], _names(answers)),
+        _step(names.answer, [task.engine_output, *_names(task.kept), *_names(task.options)], _names(answers)),
     ]
     return {
         "name": names.ensemble,
@@ -126,8 +126,10 @@ def _step(model: str, inputs: Sequence[str], outputs: Sequence[str]) -> Message:
 
 
 def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str) -> Message:
+    task = TASKS[spec.task]
+    given = [tensor for tensor in task.kept if tensor.name in beside(spec, facts)]
     return {
-        **_python_step(spec, names.tokenize, TASKS[spec.task].inputs, _engine_inputs(facts), _queue(spec.serving)),
+        **_python_step(spec, names.tokenize, task.inputs, [*_engine_inputs(facts), *given], _queue(spec.serving)),
         "parameters": _parameters({"padding": padding}),
     }
 
@@ -135,7 +137,14 @@ def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: s
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
     task = TASKS[spec.task]
-    return _python_step(spec, names.answer, [_engine_output(spec, facts), *task.options], task.answers(facts), {})
+    inputs = [_engine_output(spec, facts), *task.kept, *task.options]
+    step = _python_step(spec, names.answer, inputs, task.answers(facts), {})
+    return {**step, "input": [_ragged(tensor) for tensor in step["input"]]}
+
+
+def _ragged(tensor: Message) -> Message:
+    """Rows of any length may share a batch: a Python step gets each request by itself."""
+    return {**tensor, "allow_ragged_batch": True} if -1 in tensor["dims"] else tensor
 
 
 def _python_step(
@@ -149,7 +158,7 @@ def _python_step(
 
 
 def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
-    ragged = [{**tensor, "allow_ragged_batch": True} for tensor in _tensors(_engine_inputs(facts))]
+    ragged = [_ragged(tensor) for tensor in _tensors(_engine_inputs(facts))]
     return {
         **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(facts), [_engine_output(spec, facts)]),
         "input": ragged,
@@ -238,7 +247,8 @@ def _engine_inputs(facts: ModelFacts) -> list[Tensor]:
 
 
 def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
-    return Tensor(TASKS[spec.task].engine_output, "TYPE_FP32", (facts.width,))
+    task = TASKS[spec.task]
+    return Tensor(task.engine_output, "TYPE_FP32", (-1, facts.width) if task.every_token else (facts.width,))
 
 
 def _tensors(tensors: Sequence[Tensor]) -> list[Message]:

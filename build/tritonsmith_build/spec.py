@@ -143,6 +143,19 @@ class ClassifyOutput(Table):
         return self
 
 
+class TokenGate(Table):
+    """What a build of a token classifier must prove against FP32: the share of tokens that get the same class."""
+
+    data: Path | None = None
+    min_agreement: Share = 0.98
+
+
+class EntityOutput(ClassifyOutput):
+    """Names of the classes, and those that are no entity."""
+
+    ignore_labels: tuple[Text, ...] = ("O",)
+
+
 class EmbedOutput(Table):
     """How token vectors become one, where the model's own way is not wanted."""
 
@@ -182,6 +195,14 @@ class TextClassification(_Spec):
     gate: ClassifyGate = ClassifyGate()
 
 
+class TokenClassification(_Spec):
+    """A pipeline that finds entities in a text."""
+
+    task: Literal["token-classification"]
+    output: EntityOutput = EntityOutput()
+    gate: TokenGate = TokenGate()
+
+
 class FeatureExtraction(_Spec):
     """A pipeline that turns a text into one vector."""
 
@@ -190,9 +211,9 @@ class FeatureExtraction(_Spec):
     gate: EmbedGate = EmbedGate()
 
 
-PipelineSpec = TextClassification | FeatureExtraction
+PipelineSpec = TextClassification | TokenClassification | FeatureExtraction
 _ADAPTER: TypeAdapter[PipelineSpec] = TypeAdapter(Annotated[PipelineSpec, Field(discriminator="task")])
-_SPECS = {get_args(cls.model_fields["task"].annotation)[0]: cls for cls in (TextClassification, FeatureExtraction)}
+_SPECS = {get_args(cls.model_fields["task"].annotation)[0]: cls for cls in get_args(PipelineSpec)}
 _READ_FROM_FILE = ("name", "folder")
 
 

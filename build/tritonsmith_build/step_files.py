@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
+from typing import Any
 
 from tritonsmith_steps.engine import EngineSettings
 from tritonsmith_steps.tokenize import TokenizeSettings
@@ -27,14 +28,28 @@ def tokenize_settings(spec: PipelineSpec, facts: ModelFacts) -> TokenizeSettings
         max_bytes=spec.input.max_bytes,
         pad={"input_ids": facts.pad_id, "token_type_ids": facts.pad_type_id},
         truncation_side=facts.truncation_side,
+        beside=beside(spec, facts),
     )
+
+
+def beside(spec: PipelineSpec, facts: ModelFacts) -> tuple[str, ...]:
+    """What the first step gives to the answering step alone."""
+    task = TASKS[spec.task]
+    known = {*facts.inputs, *(tensor.name for tensor in task.inputs)}
+    return tuple(tensor.name for tensor in task.kept if tensor.name not in known)
+
+
+def written(settings: Any) -> dict[str, object]:
+    """A dataclass of settings as its file has them, without what is as it would be anyway."""
+    defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    return {name: value for name, value in asdict(settings).items() if name not in defaults or value != defaults[name]}
 
 
 def step_settings(spec: PipelineSpec, facts: ModelFacts) -> dict[str, dict[str, object]]:
     """The content of ``step.json`` for each step, by the step's suffix."""
     task = TASKS[spec.task]
     return {
-        "tokenize": asdict(tokenize_settings(spec, facts)),
-        "engine": asdict(EngineSettings(pad=padding_values(facts), output=task.engine_output)),
+        "tokenize": written(tokenize_settings(spec, facts)),
+        "engine": written(EngineSettings(pad=padding_values(facts), output=task.engine_output)),
         task.step: task.step_settings(facts),
     }

@@ -35,10 +35,17 @@ class Task:
     """What the answering step reads from its version folder."""
     options: tuple[Tensor, ...] = ()
     """What a caller may tell the answering step; each is optional."""
+    every_token: bool = False
+    """Whether the engine answers every token rather than the whole text."""
+    kept: tuple[Tensor, ...] = ()
+    """What the answering step takes beside the engine's output, of what the first step takes, gives or can give."""
+    answers_with_tokenizer: bool = False
+    """Whether the answering step turns tokens into text."""
 
 
 TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
 TEXT_PAIR = Tensor("TEXT_PAIR", "TYPE_STRING", (1,), optional=True)
+PLACES = (Tensor("OFFSETS", "TYPE_INT32", (-1, 2)), Tensor("SPECIAL", "TYPE_INT32", (-1,)))
 
 TASKS: dict[str, Task] = {
     "text-classification": Task(
@@ -52,6 +59,23 @@ TASKS: dict[str, Task] = {
         ),
         step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
         options=(Tensor("FUNCTION_TO_APPLY", "TYPE_STRING", (1,), optional=True),),
+    ),
+    "token-classification": Task(
+        auto_model="AutoModelForTokenClassification",
+        inputs=(TEXT,),
+        engine_output="token_logits",
+        every_token=True,
+        kept=(TEXT, Tensor("input_ids", "TYPE_INT32", (-1,)), *PLACES),
+        step="entities",
+        answers=lambda facts: (Tensor("ENTITIES", "TYPE_STRING", (1,)),),
+        step_settings=lambda facts: {
+            "labels": list(facts.labels),
+            "ignored": list(facts.ignored),
+            "unknown_id": facts.unknown_id,
+            "marks_continuations": facts.marks_continuations,
+        },
+        options=(Tensor("AGGREGATION_STRATEGY", "TYPE_STRING", (1,), optional=True),),
+        answers_with_tokenizer=True,
     ),
     "feature-extraction": Task(
         auto_model="AutoModel",

@@ -18,6 +18,7 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stagecache import StageCache, steps_code
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.tasks import TASKS
 
 _CALIBRATION_TEXTS = 256
 
@@ -47,7 +48,7 @@ class Work:
     @property
     def gate_labels(self) -> list[int]:
         """Their classes by number, nothing where they have none."""
-        if not (self.facts.labels and self.gate.labels):
+        if not (self.facts.labels and self.gate.labels) or TASKS[self.spec.task].every_token:
             return []
         return self.gate.label_ids(self.facts.labels, where=self.spec.beside(self.spec.gate.data or Path("gate.txt")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -131,6 +132,12 @@ def decode_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | None =
     return rows[0] if call.single else rows
 
 
+def decode_entities(outputs: Sequence[Arrays], call: Call) -> Any:
+    """``ENTITIES``, as ``transformers.pipeline("token-classification")`` gives them: a list of dictionaries a text."""
+    rows = [json.loads(row) for output in outputs for row in output["ENTITIES"].ravel()]
+    return rows[0] if call.single else rows
+
+
 def decode_vectors(outputs: Sequence[Arrays], call: Call) -> NDArray[np.float32]:
     """``EMBEDDING`` as float32 ``[n, width]``, also for a single text."""
     return np.concatenate([output["EMBEDDING"] for output in outputs])
@@ -169,10 +176,17 @@ FUNCTION_TO_APPLY = Option(
     f"give one of {', '.join(FUNCTIONS)}",
     tensor="FUNCTION_TO_APPLY",
 )
+STRATEGIES = ("none", "simple", "first", "average", "max")
+AGGREGATION_STRATEGY = Option(
+    lambda value: isinstance(value, str) and value.lower() in STRATEGIES,
+    f"give one of {', '.join(STRATEGIES)}",
+    tensor="AGGREGATION_STRATEGY",
+)
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         encode_texts_or_pairs, decode_classes, {"top_k": TOP_K, "function_to_apply": FUNCTION_TO_APPLY}
     ),
+    "token-classification": Task(encode_texts, decode_entities, {"aggregation_strategy": AGGREGATION_STRATEGY}),
     "feature-extraction": Task(encode_texts, decode_vectors, {}),
 }
 

@@ -20,7 +20,10 @@ class EngineSettings:
 
 
 class CpuEngine:
-    """INT32 inputs ``[rows, length]``, lengths differing between requests, to an FP32 output ``[rows, width]``."""
+    """INT32 inputs ``[rows, length]``, lengths differing between requests, to an FP32 output ``[rows, width]``.
+
+    Or ``[rows, length, width]``, where the engine answers every token.
+    """
 
     def __init__(self, run: Run, settings: EngineSettings, *, count: Count, about: str = "") -> None:
         self._run, self._settings, self._count, self.about = run, settings, count, about
@@ -42,5 +45,10 @@ class CpuEngine:
         batch = {name: padded(requests, name, fill) for name, fill in self._settings.pad.items()}
         name = next(iter(batch))
         self._count("padding", int(batch[name].size - sum(request[name].size for request in requests)))
-        output = self._run(batch)
-        return [*parted({self._settings.output: output}, [len(request[name]) for request in requests])]
+        outputs = parted({self._settings.output: self._run(batch)}, [len(request[name]) for request in requests])
+        if outputs[0][self._settings.output].ndim == 3:  # a request's own length, not its neighbours'
+            return [
+                {key: array[:, : request[name].shape[1]] for key, array in output.items()}
+                for output, request in zip(outputs, requests, strict=True)
+            ]
+        return [*outputs]

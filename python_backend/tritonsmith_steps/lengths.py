@@ -89,9 +89,17 @@ def _part(batch: Arrays, rows: NDArray[np.intp], length: int) -> Part:
     return Part(rows, cut)
 
 
-def in_order(outputs: Sequence[tuple[NDArray[np.intp], NDArray[Any]]]) -> NDArray[Any]:
-    """The parts' outputs, ``(rows, output [rows, width])``, as one new array in the order of the batch."""
-    out = np.empty((sum(len(rows) for rows, _ in outputs), *outputs[0][1].shape[1:]), dtype=outputs[0][1].dtype)
+def in_order(outputs: Sequence[tuple[NDArray[np.intp], NDArray[Any]]], length: int) -> NDArray[Any]:
+    """The parts' outputs, ``(rows, output [rows, width])``, as one new array in the order of the batch.
+
+    Outputs ``[rows, part's length, width]``, one a token, come out with the batch's ``length``; padding's are zero.
+    """
+    first = outputs[0][1]
+    shape = first.shape[1:] if first.ndim == 2 else (length, *first.shape[2:])
+    out = np.zeros((sum(len(rows) for rows, _ in outputs), *shape), dtype=first.dtype)
     for rows, output in outputs:
-        out[rows] = output
+        if output.ndim == 2:
+            out[rows] = output
+        else:
+            out[rows, : output.shape[1]] = output[:, :length]
     return out

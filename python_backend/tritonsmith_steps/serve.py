@@ -19,6 +19,7 @@ STEPS = {
     "engine": "tritonsmith_steps.engine:CpuEngine",
     "classify": "tritonsmith_steps.classify:Classify",
     "embed": "tritonsmith_steps.embed:Embed",
+    "entities": "tritonsmith_steps.entities:Entities",
 }
 METRICS = {
     "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),

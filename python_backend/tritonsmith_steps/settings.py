@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,10 @@ Settings = TypeVar("Settings")
 
 
 def settings_from(folder: Path, kind: type[Settings]) -> Settings:
-    """Read ``folder/step.json`` as the dataclass ``kind``. Raises ValueError naming the file and the key."""
+    """Read ``folder/step.json`` as the dataclass ``kind``; what has a default may be left out.
+
+    Raises ValueError naming the file and the key.
+    """
     file = folder / FILE
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
@@ -20,9 +23,9 @@ def settings_from(folder: Path, kind: type[Settings]) -> Settings:
         raise ValueError(f"{file}: cannot be read ({error}); run: tritonsmith render") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file}: holds no object; run: tritonsmith render")
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if content.keys() != known:
-        odd = sorted(content.keys() ^ known)
+    known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    needed = {name for name, default in known.items() if default is MISSING}
+    if odd := sorted((content.keys() - known.keys()) | (needed - content.keys())):
         raise ValueError(f"{file}: {', '.join(odd)} missing or unknown; run: tritonsmith render")
     try:
         return kind(**content)

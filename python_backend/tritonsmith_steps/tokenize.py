@@ -29,6 +29,8 @@ class TokenizeSettings:
     max_bytes: int
     pad: dict[str, int]
     truncation_side: Literal["left", "right"]
+    beside: Sequence[str] = ()
+    """Of ``OFFSETS`` and ``SPECIAL``, what a later step needs to find its way back to the text."""
 
     def __post_init__(self) -> None:
         if self.max_length > max(self.buckets, default=0):
@@ -59,7 +61,9 @@ class Tokenize:
         """One result a request, in order; a bad text is its own request's error."""
         results: list[Any] = [self._texts(request) for request in requests]
         good = [index for index, texts in enumerate(results) if not isinstance(texts, ValueError)]
-        encodings = self._tokenizer.encode_batch_fast(list(chain.from_iterable(results[index] for index in good)))
+        # The fast one has no offsets.
+        encode = self._tokenizer.encode_batch if self._settings.beside else self._tokenizer.encode_batch_fast
+        encodings = encode(list(chain.from_iterable(results[index] for index in good)))
         for index, (start, stop) in zip(good, spans([len(results[index]) for index in good]), strict=True):
             results[index] = self._arrays(encodings[start:stop])
         return results
@@ -106,7 +110,18 @@ class Tokenize:
         self._count("padding", int(ids.size - lengths.sum()))
         self._count("truncated", sum(bool(encoding.overflowing) for encoding in encodings))
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        return {name: made[name] for name in self._settings.inputs}
+        if self._settings.beside:
+            made |= self._places(encodings, length)
+        return {name: made[name] for name in (*self._settings.inputs, *self._settings.beside)}
+
+    def _places(self, encodings: Sequence[Encoding], length: int) -> Arrays:
+        """Where each token stands in its text, in characters ``[rows, length, 2]``, and whether it is none of the text's."""
+        offsets = np.zeros((len(encodings), length, 2), dtype=np.int32)
+        special = np.ones((len(encodings), length), dtype=np.int32)
+        for row, encoding in enumerate(encodings):
+            offsets[row, : len(encoding.ids)] = encoding.offsets
+            special[row, : len(encoding.ids)] = encoding.special_tokens_mask
+        return {"OFFSETS": offsets, "SPECIAL": special}
 
     def _length(self, longest: int) -> int:
         if self._padding == "longest":

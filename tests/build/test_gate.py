@@ -12,6 +12,7 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.spec import ClassifyGate, EmbedGate
 from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, embed_figures
+from tritonsmith_build.tasks import TASKS
 from workbench import some_facts
 
 THREE = some_facts()
@@ -87,7 +88,7 @@ def test_a_vector_of_zeros_is_like_no_other() -> None:
 
 
 def test_there_are_figures_for_the_output_of_every_task() -> None:
-    assert {"logits": classify_figures, "pooled": embed_figures} == FIGURES
+    assert {task.engine_output for task in TASKS.values()} == FIGURES.keys()
 
 
 # Limits

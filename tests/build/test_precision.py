@@ -78,6 +78,14 @@ def test_the_file_holds_int8_weights_for_the_chosen_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
+def test_two_products_of_a_quantized_weight_fit_16_bits(int8_file: Path) -> None:
+    """Where a CPU has no VNNI their sum is cut off at 32767: answers would depend on the machine."""
+    weights = [numpy_helper.to_array(value) for value in onnx.load(int8_file).graph.initializer]
+    quantized = [weight for weight in weights if weight.dtype == np.int8 and weight.ndim == 2]
+    assert len(quantized) == LAYERS * 5
+    assert 2 * 255 * max(int(np.abs(weight.astype(int)).max()) for weight in quantized) < 2**15
+
+
 def test_inputs_and_output_keep_their_types(exported: Callable[[str], Exported], int8_file: Path) -> None:
     before, after = (onnx.load(file).graph for file in (exported("bert-2").file, int8_file))
     assert list(after.input) == list(before.input)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.spec import spec_from_file
+from tritonsmith_build.tasks import TASKS
 
 MINIMAL = 'task = "text-classification"\n[source]\npath = "model"\n'
 EMBEDDING = 'task = "feature-extraction"\n[source]\npath = "model"\n'
@@ -145,10 +146,10 @@ def test_an_unknown_key_is_named_with_the_likely_one(tmp_path: Path, text: str, 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[source]\npath = "m"\n', "task: missing; add one of: text-classification, feature-extraction"),
+        ('[source]\npath = "m"\n', f"task: missing; add one of: {', '.join(TASKS)}"),
         ('task = "text-classification"\n', "source: missing; add it, for example [source] path = '../my-model'"),
         ('task = "text-clasification"\n', "task: unknown task 'text-clasification'; did you mean 'text-classification'?"),
-        ('task = "summarize"\n', "task: unknown task 'summarize'; known: text-classification, feature-extraction"),
+        ('task = "summarize"\n', f"task: unknown task 'summarize'; known: {', '.join(TASKS)}"),
         ('task = "text-classification"\n[source]\n', "source: exactly one of package, hub and path is needed, not none"),
         (MINIMAL + 'package = "p"\n', "source: exactly one of package, hub and path is needed, not ['package', 'path']"),
         (

@@ -185,6 +185,16 @@ def save_classifier(
     return save(folder, "ForSequenceClassification", family, seed=seed, id2label=names, label2id=ids, **config)
 
 
+ENTITIES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def save_token_classifier(folder: Path, family: str = "bert", labels: Sequence[str] = ENTITIES, **options: Any) -> Path:
+    """A classifier of tokens whose classes have these names."""
+    names = dict(enumerate(labels))
+    ids = {name: index for index, name in names.items()}
+    return save(folder, "ForTokenClassification", family, id2label=names, label2id=ids, **options)
+
+
 def save_encoder(folder: Path, family: str = "bert", **options: Any) -> Path:
     """A model without any head."""
     return save(folder, "Model", family, **options)

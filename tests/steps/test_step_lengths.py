@@ -50,8 +50,20 @@ def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], cores:
 def test_outputs_come_back_where_their_rows_were(lengths: list[int], cores: int) -> None:
     whole = batch(lengths)
     made = by_length(whole, cores)
-    sums = in_order([(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made])
+    sums = in_order([(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made], 1)
     assert sums.tolist() == (whole["input_ids"] * whole["attention_mask"]).sum(1)[:, None].tolist()
+
+
+@given(LENGTHS, st.integers(1, 5), st.integers(0, 9))
+def test_outputs_of_every_token_come_back_where_their_tokens_were(lengths: list[int], cores: int, spare: int) -> None:
+    whole = batch(lengths, max(1, *lengths) + spare)
+    tokens = [
+        (part.rows, (part.batch["input_ids"] * part.batch["attention_mask"])[..., None]) for part in by_length(whole, cores)
+    ]
+    assert (
+        in_order(tokens, whole["input_ids"].shape[1])[..., 0].tolist()
+        == (whole["input_ids"] * whole["attention_mask"]).tolist()
+    )
 
 
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches, shaped_batches
+from tritonsmith_build.batches import batches, counted, shaped_batches
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.gpu.host import MODULES, GpuHost
@@ -91,7 +91,7 @@ class Planning:
         check_precision(engine.precision, found, **sizes, whole=not options.version_compatible)
         figures_of = FIGURES[TASKS[self.spec.task].engine_output]
         served = list(batches(tokenizer, self.settings, texts, rows=_GATE_ROWS, padding="bucket"))
-        expected, actual = (np.concatenate([answer(batch) for batch in served]) for answer in (reference, run))
+        expected, actual = (np.concatenate([counted(answer(batch), batch) for batch in served]) for answer in (reference, run))
         rows = sorted({1, engine.best_batch_size, engine.max_batch_size})
         shaped = shaped_batches(tokenizer, self.settings, texts, rows)
         return {

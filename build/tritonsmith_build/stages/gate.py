@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import ClassifyGate, EmbedGate
+from tritonsmith_build.spec import ClassifyGate, EmbedGate, TokenGate
 
 Outputs = NDArray[np.float32]
 Figures = dict[str, float]
@@ -57,6 +57,7 @@ def _not_finite(outputs: Outputs) -> int:
 
 FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
     "logits": classify_figures,
+    "token_logits": classify_figures,
     "pooled": embed_figures,
 }
 
@@ -65,7 +66,7 @@ class GateError(SmithError):
     """What was built does not answer as the gate demands."""
 
 
-def check(name: str, gate: ClassifyGate | EmbedGate, figures: Mapping[str, float]) -> None:
+def check(name: str, gate: ClassifyGate | TokenGate | EmbedGate, figures: Mapping[str, float]) -> None:
     """Raise GateError with figure, limit and what to try, for the first limit of the gate that does not hold."""
     if figures.get("not_finite"):
         what = f"{figures['not_finite']} of {figures['texts']} texts are answered with NaN or infinity"

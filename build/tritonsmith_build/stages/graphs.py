@@ -35,7 +35,7 @@ class EngineGraph(nn.Module):
 
 
 class Logits(EngineGraph):
-    """A classifier's logits ``[batch, labels]``."""
+    """A classifier's logits ``[batch, labels]``, a token classifier's ``[batch, sequence, labels]``."""
 
     def select(self, output: Any, mask: Tensor) -> Tensor:
         """The logits as they are."""
@@ -63,6 +63,7 @@ def graph_for(engine_output: str, model: nn.Module, facts: ModelFacts) -> Engine
     """The graph whose output has the name ``engine_output``."""
     makers: dict[str, Callable[[], EngineGraph]] = {
         "logits": lambda: Logits(model),
+        "token_logits": lambda: Logits(model),
         "pooled": lambda: Pooled(model, facts.pooling),
     }
     return makers[engine_output]().eval()

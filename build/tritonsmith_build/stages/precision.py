@@ -55,6 +55,8 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
             op_types_to_quantize=["MatMul"],
             nodes_to_quantize=nodes,
             per_channel=True,
+            # Seven bits: a CPU without VNNI adds two products of eight in 16 bits and cuts off what is beyond.
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import Activation, ModelFacts, default_buckets
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.spec import FeatureExtraction, PipelineSpec, Pooling, TextClassification
+from tritonsmith_build.spec import FeatureExtraction, PipelineSpec, Pooling, TextClassification, TokenClassification
 from tritonsmith_build.tasks import TASKS
 
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -66,8 +66,26 @@ def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, to
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         pad_type_id=tokenizer.pad_token_type_id,
         truncation_side="left" if tokenizer.truncation_side == "left" else "right",
-        **(_classes(spec, config) if isinstance(spec, TextClassification) else _vector(spec, source.folder, config)),
+        **_answers(spec, source.folder, config, tokenizer),
     )
+
+
+def _answers(spec: PipelineSpec, folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What the spec's kind of answer needs of the model."""
+    match spec:
+        case TextClassification():
+            classes = _classes(spec, config)
+            return {**classes, "activation": _activation(config, classes["width"])}
+        case TokenClassification():
+            return {**_classes(spec, config), "ignored": spec.output.ignore_labels, **_words(tokenizer)}
+        case FeatureExtraction():
+            return _vector(spec, folder, config)
+
+
+def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """How ``transformers.pipeline("token-classification")`` tells where a word begins."""
+    marks = bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
+    return {"unknown_id": tokenizer.unk_token_id, "marks_continuations": marks}
 
 
 def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
@@ -111,14 +129,14 @@ def _inputs(model: torch.nn.Module, config: PreTrainedConfig, tokenizer: PreTrai
     return tuple(name for name in ENGINE_INPUTS if name in takes)
 
 
-def _classes(spec: TextClassification, config: PreTrainedConfig) -> dict[str, Any]:
+def _classes(spec: TextClassification | TokenClassification, config: PreTrainedConfig) -> dict[str, Any]:
     names: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
     own = tuple(names[index] for index in sorted(names))
     labels = spec.output.labels or own
     if not spec.source.adapter and len(labels) != len(own):
         fix = f"name all {len(own)}, or leave output.labels out to use the model's: {', '.join(own)}"
         raise SmithError(f"{len(labels)} labels for a head of {len(own)}", where=f"{spec.file}: output.labels", fix=fix)
-    return {"labels": labels, "width": len(labels), "activation": _activation(config, len(labels))}
+    return {"labels": labels, "width": len(labels)}
 
 
 def _activation(config: PreTrainedConfig, width: int) -> Activation:

@@ -10,7 +10,7 @@ import numpy as np
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.runtimes import PLAIN, Choice, Run, UnavailableError, opened
 
-from tritonsmith_build.batches import batches
+from tritonsmith_build.batches import batches, counted
 from tritonsmith_build.measuring import median_seconds
 from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tasks import TASKS
@@ -58,4 +58,4 @@ def _measured(
 
 
 def _answers(run: Run, data: Sequence[Arrays]) -> Any:
-    return np.concatenate([run(batch) for batch in data])
+    return np.concatenate([counted(run(batch), batch) for batch in data])

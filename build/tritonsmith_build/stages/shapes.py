@@ -84,7 +84,11 @@ class _Compared:
 
 def _compared(expected: Outputs, actual: Outputs, batch: Arrays) -> _Compared:
     rows, length = batch["input_ids"].shape
-    finite, real = np.isfinite(actual).all(axis=1), batch["attention_mask"].any(axis=1)
+    real = batch["attention_mask"].any(axis=1)
+    if actual.ndim == 3:
+        expected, actual = (output.reshape(rows * length, -1) for output in (expected, actual))
+        real = batch["attention_mask"].astype(bool).ravel()
+    finite = np.isfinite(actual).all(axis=1)
     difference = actual[real & finite].astype(np.float64) - expected[real & finite]
     return _Compared(rows, length, int((~finite).sum()), expected[real].astype(np.float64), difference)
 
