@@ -93,7 +93,7 @@ class _Build:
             read(spec, self.source, folder)
 
         wishes = [part.model_dump(mode="json") for part in (spec.input, spec.output)]
-        own = code("stages/read.py", "facts.py", "tasks.py")
+        own = code("stages/read.py", "stages/answers.py", "stages/beside.py", "facts.py", "tasks.py")
         self._read_key = digest(
             own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files, self.source.adapter_files
         )

@@ -33,8 +33,18 @@ class ModelFacts(Table):
     ignored: tuple[str, ...] = ()
     unknown_id: int | None = None
     marks_continuations: bool = False
+    entailment: int = 0
+    contradiction: int = 0
+    stride: int = 0
+    mask_id: int = 0
+    mask_token: str = ""
+    masks: PositiveInt = 1
     pooling: Pooling = "mean"
     normalize: bool = False
+    truncate_dim: PositiveInt | None = None
+    normalize_again: bool = False
+    prompts: dict[str, str] = Field(default_factory=dict)
+    prompt: str | None = None
 
 
 def default_buckets(max_length: int) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.tasks import TASKS, Tensor
 
 VERSION = 1
+ROWS = 4096
+"""Of one request, where items become several rows: what a Python step takes at once, and a CPU's engine, which is one."""
 OVERLAY = "host-tensorrt"
 """The configuration, by Triton's name for it, that says which plans this host has. It is not committed."""
 
@@ -49,8 +51,8 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
     names = Names.of(spec)
     configs = {
         f"{names.ensemble}/config.pbtxt": _ensemble(spec, facts, names),
-        f"{names.tokenize}/config.pbtxt": _tokenize(spec, facts, names, padding="bucket"),
-        f"{names.tokenize}/configs/cpu.pbtxt": _tokenize(spec, facts, names, padding="longest"),
+        f"{names.tokenize}/config.pbtxt": _tokenize(spec, facts, names, padding="bucket", rows=spec.engine.max_batch_size),
+        f"{names.tokenize}/configs/cpu.pbtxt": _tokenize(spec, facts, names, padding="longest", rows=ROWS),
         f"{names.engine}/config.pbtxt": _engine_tensorrt(spec, facts, names),
         f"{names.engine}/configs/cpu.pbtxt": _engine_cpu(spec, facts, names),
         f"{names.engine}/configs/onnxruntime.pbtxt": _engine_onnxruntime(spec, facts, names),
@@ -102,7 +104,7 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
         "ensemble_scheduling": {"step": steps},
         # Only here: a step's cache would outlive the step's repair.
         "response_cache": {"enable": spec.serving.cache},
-        "parameters": _parameters({"task": spec.task}),
+        "parameters": _parameters({"task": spec.task, **({"mask": facts.mask_token} if facts.mask_token else {})}),
     }
 
 
@@ -125,13 +127,12 @@ def _step(model: str, inputs: Sequence[str], outputs: Sequence[str]) -> Message:
     }
 
 
-def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str) -> Message:
+def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str, rows: int) -> Message:
     task = TASKS[spec.task]
+    parameters = {"padding": padding, **({"rows": str(rows)} if task.spreads else {})}
     given = [tensor for tensor in task.kept if tensor.name in beside(spec, facts)]
-    return {
-        **_python_step(spec, names.tokenize, task.inputs, [*_engine_inputs(facts), *given], _queue(spec.serving)),
-        "parameters": _parameters({"padding": padding}),
-    }
+    step = _python_step(spec, names.tokenize, task.inputs, [*_engine_inputs(facts), *given], _queue(spec.serving))
+    return {**step, "input": [_ragged(tensor) for tensor in step["input"]], "parameters": _parameters(parameters)}
 
 
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
@@ -139,7 +140,12 @@ def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
     inputs = [_engine_output(spec, facts), *task.kept, *task.options]
     step = _python_step(spec, names.answer, inputs, task.answers(facts), {})
-    return {**step, "input": [_ragged(tensor) for tensor in step["input"]]}
+    return {**step, **_rows(spec), "input": [_ragged(tensor) for tensor in step["input"]]}
+
+
+def _rows(spec: PipelineSpec) -> Message:
+    """How many rows a step takes after items have become several."""
+    return {"max_batch_size": ROWS} if TASKS[spec.task].spreads else {}
 
 
 def _ragged(tensor: Message) -> Message:
@@ -161,6 +167,7 @@ def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     ragged = [_ragged(tensor) for tensor in _tensors(_engine_inputs(facts))]
     return {
         **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        **_rows(spec),
         "input": ragged,
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_CPU")},
         "dynamic_batching": _engine_batching(spec),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from tritonsmith_build.errors import SmithError
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "max", "last"]
 Count = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
@@ -63,6 +63,12 @@ class Input(Table):
         if self.max_length is not None and self.buckets[-1] != self.max_length:
             raise ValueError(f"the last of buckets is {self.buckets[-1]}; it must be max_length, {self.max_length}")
         return self
+
+
+class ContextInput(Input):
+    """As ``Input``, and how many tokens two windows of a long context share."""
+
+    stride: Count | None = None
 
 
 class TensorRT(Table):
@@ -143,11 +149,18 @@ class ClassifyOutput(Table):
         return self
 
 
-class TokenGate(Table):
-    """What a build of a token classifier must prove against FP32: the share of tokens that get the same class."""
+class AgreementGate(Table):
+    """What a build must prove against FP32: the share of decisions (a token's class, what a mask stands for) that are equal."""
 
     data: Path | None = None
     min_agreement: Share = 0.98
+
+
+class CorrelationGate(Table):
+    """What a build must prove against FP32 where answers are picked by comparing scores: their correlation."""
+
+    data: Path | None = None
+    min_correlation: Share = 0.98
 
 
 class EntityOutput(ClassifyOutput):
@@ -161,6 +174,17 @@ class EmbedOutput(Table):
 
     pooling: Pooling | None = None
     normalize: Flag | None = None
+    truncate_dim: Count | None = None
+
+
+class NoOutput(Table):
+    """Nothing to choose: the answer is the model's."""
+
+
+class FillOutput(Table):
+    """How many masks a text may have."""
+
+    max_masks: Count = 4
 
 
 class _Spec(Table):
@@ -200,7 +224,7 @@ class TokenClassification(_Spec):
 
     task: Literal["token-classification"]
     output: EntityOutput = EntityOutput()
-    gate: TokenGate = TokenGate()
+    gate: AgreementGate = AgreementGate()
 
 
 class FeatureExtraction(_Spec):
@@ -211,7 +235,48 @@ class FeatureExtraction(_Spec):
     gate: EmbedGate = EmbedGate()
 
 
-PipelineSpec = TextClassification | TokenClassification | FeatureExtraction
+class ZeroShotClassification(_Spec):
+    """A pipeline that says which of the caller's labels fit a text, by a model that knows what follows from what."""
+
+    task: Literal["zero-shot-classification"]
+    output: NoOutput = NoOutput()
+    gate: AgreementGate = AgreementGate()
+
+
+class TextRanking(_Spec):
+    """A pipeline that sorts documents by how well they fit a query."""
+
+    task: Literal["text-ranking"]
+    output: NoOutput = NoOutput()
+    gate: CorrelationGate = CorrelationGate()
+
+
+class QuestionAnswering(_Spec):
+    """A pipeline that finds the answer to a question in a context of any length."""
+
+    task: Literal["question-answering"]
+    input: ContextInput = ContextInput()
+    output: NoOutput = NoOutput()
+    gate: CorrelationGate = CorrelationGate()
+
+
+class FillMask(_Spec):
+    """A pipeline that says which tokens may stand where a text has a mask."""
+
+    task: Literal["fill-mask"]
+    output: FillOutput = FillOutput()
+    gate: AgreementGate = AgreementGate()
+
+
+PipelineSpec = (
+    TextClassification
+    | ZeroShotClassification
+    | TokenClassification
+    | QuestionAnswering
+    | FillMask
+    | FeatureExtraction
+    | TextRanking
+)
 _ADAPTER: TypeAdapter[PipelineSpec] = TypeAdapter(Annotated[PipelineSpec, Field(discriminator="task")])
 _SPECS = {get_args(cls.model_fields["task"].annotation)[0]: cls for cls in get_args(PipelineSpec)}
 _READ_FROM_FILE = ("name", "folder")

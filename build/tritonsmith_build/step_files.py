@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from tritonsmith_steps.engine import EngineSettings
+from tritonsmith_steps.settings import defaults
 from tritonsmith_steps.tokenize import TokenizeSettings
 
 from tritonsmith_build.facts import ModelFacts
@@ -29,6 +30,11 @@ def tokenize_settings(spec: PipelineSpec, facts: ModelFacts) -> TokenizeSettings
         pad={"input_ids": facts.pad_id, "token_type_ids": facts.pad_type_id},
         truncation_side=facts.truncation_side,
         beside=beside(spec, facts),
+        reads=TASKS[spec.task].reads,
+        cut=TASKS[spec.task].cut,
+        stride=facts.stride,
+        prompts=facts.prompts,
+        prompt=facts.prompt,
     )
 
 
@@ -41,8 +47,8 @@ def beside(spec: PipelineSpec, facts: ModelFacts) -> tuple[str, ...]:
 
 def written(settings: Any) -> dict[str, object]:
     """A dataclass of settings as its file has them, without what is as it would be anyway."""
-    defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
-    return {name: value for name, value in asdict(settings).items() if name not in defaults or value != defaults[name]}
+    left_out = defaults(type(settings))
+    return {name: value for name, value in asdict(settings).items() if name not in left_out or value != left_out[name]}
 
 
 def step_settings(spec: PipelineSpec, facts: ModelFacts) -> dict[str, dict[str, object]]:

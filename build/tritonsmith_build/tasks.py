@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tritonsmith_steps.tokenize import Cut
+
 from tritonsmith_build.facts import ModelFacts
 
 
@@ -41,16 +43,46 @@ class Task:
     """What the answering step takes beside the engine's output, of what the first step takes, gives or can give."""
     answers_with_tokenizer: bool = False
     """Whether the answering step turns tokens into text."""
+    reads: str = "texts"
+    """How the first step reads a request: a row of ``tritonsmith_steps.readers.READERS``."""
+    cut: Cut = "longest_first"
+    """Which text of a pair gives way where both together are too long."""
+
+    @property
+    def spreads(self) -> bool:
+        """Whether one item becomes several rows of the engine."""
+        return ITEM in self.kept
 
 
-TEXT = Tensor("TEXT", "TYPE_STRING", (1,))
-TEXT_PAIR = Tensor("TEXT_PAIR", "TYPE_STRING", (1,), optional=True)
-PLACES = (Tensor("OFFSETS", "TYPE_INT32", (-1, 2)), Tensor("SPECIAL", "TYPE_INT32", (-1,)))
+def text(name: str) -> Tensor:
+    """A text a row."""
+    return Tensor(name, "TYPE_STRING", (1,))
+
+
+def option(name: str, dtype: str = "TYPE_STRING") -> Tensor:
+    """What a caller may leave out."""
+    return Tensor(name, dtype, (1,), optional=True)
+
+
+def several(name: str, dtype: str = "TYPE_STRING") -> Tensor:
+    """As many values a row as the caller likes."""
+    return Tensor(name, dtype, (-1,))
+
+
+def _each_token(name: str) -> Tensor:
+    return Tensor(name, "TYPE_INT32", (-1,))
+
+
+TEXT, TOKENS, ITEM = text("TEXT"), _each_token("input_ids"), text("ITEM")
+OFFSETS, SPECIAL, SEQUENCE, WORD = (
+    Tensor("OFFSETS", "TYPE_INT32", (-1, 2)),
+    *(_each_token(name) for name in ("SPECIAL", "SEQUENCE", "WORD")),
+)
 
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         auto_model="AutoModelForSequenceClassification",
-        inputs=(TEXT, TEXT_PAIR),
+        inputs=(TEXT, option("TEXT_PAIR")),
         engine_output="logits",
         step="classify",
         answers=lambda facts: (
@@ -58,31 +90,91 @@ TASKS: dict[str, Task] = {
             Tensor("SCORE", "TYPE_FP32", (facts.width,)),
         ),
         step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
-        options=(Tensor("FUNCTION_TO_APPLY", "TYPE_STRING", (1,), optional=True),),
+        options=(option("FUNCTION_TO_APPLY"),),
+    ),
+    "zero-shot-classification": Task(
+        auto_model="AutoModelForSequenceClassification",
+        reads="hypotheses",
+        cut="only_first",
+        inputs=(TEXT, several("CANDIDATE_LABELS"), option("HYPOTHESIS_TEMPLATE"), option("MULTI_LABEL", "TYPE_BOOL")),
+        engine_output="logits",
+        kept=(ITEM,),
+        step="zeroshot",
+        answers=lambda facts: (several("LABEL"), several("SCORE", "TYPE_FP32")),
+        step_settings=lambda facts: {"entailment": facts.entailment, "contradiction": facts.contradiction},
     ),
     "token-classification": Task(
         auto_model="AutoModelForTokenClassification",
         inputs=(TEXT,),
         engine_output="token_logits",
         every_token=True,
-        kept=(TEXT, Tensor("input_ids", "TYPE_INT32", (-1,)), *PLACES),
+        kept=(TEXT, TOKENS, OFFSETS, SPECIAL),
         step="entities",
-        answers=lambda facts: (Tensor("ENTITIES", "TYPE_STRING", (1,)),),
+        answers=lambda facts: (text("ENTITIES"),),
         step_settings=lambda facts: {
             "labels": list(facts.labels),
             "ignored": list(facts.ignored),
             "unknown_id": facts.unknown_id,
             "marks_continuations": facts.marks_continuations,
         },
-        options=(Tensor("AGGREGATION_STRATEGY", "TYPE_STRING", (1,), optional=True),),
+        options=(option("AGGREGATION_STRATEGY"),),
+        answers_with_tokenizer=True,
+    ),
+    "question-answering": Task(
+        auto_model="AutoModelForQuestionAnswering",
+        reads="contexts",
+        cut="only_second",
+        inputs=(
+            text("QUESTION"),
+            text("CONTEXT"),
+            option("TOP_K", "TYPE_INT32"),
+            option("MAX_ANSWER_LEN", "TYPE_INT32"),
+            option("HANDLE_IMPOSSIBLE_ANSWER", "TYPE_BOOL"),
+        ),
+        engine_output="span_logits",
+        every_token=True,
+        kept=(ITEM, OFFSETS, SEQUENCE, WORD),
+        step="spans",
+        answers=lambda facts: (text("ANSWERS"),),
+        step_settings=lambda facts: {},
+    ),
+    "fill-mask": Task(
+        auto_model="AutoModelForMaskedLM",
+        inputs=(TEXT,),
+        engine_output="mask_logits",
+        kept=(TOKENS,),
+        step="fill",
+        answers=lambda facts: (text("TOKENS"),),
+        step_settings=lambda facts: {
+            "mask_id": facts.mask_id,
+            "mask_token": facts.mask_token,
+            "masks": facts.masks,
+            "pad_id": facts.pad_id,
+        },
+        options=(option("TOP_K", "TYPE_INT32"),),
         answers_with_tokenizer=True,
     ),
     "feature-extraction": Task(
         auto_model="AutoModel",
-        inputs=(TEXT,),
+        reads="prompted",
+        inputs=(TEXT, option("PROMPT_NAME")),
         engine_output="pooled",
         step="embed",
-        answers=lambda facts: (Tensor("EMBEDDING", "TYPE_FP32", (facts.width,)),),
-        step_settings=lambda facts: {"normalize": facts.normalize},
+        answers=lambda facts: (Tensor("EMBEDDING", "TYPE_FP32", (facts.truncate_dim or facts.width,)),),
+        step_settings=lambda facts: {
+            "normalize": facts.normalize,
+            **({"truncate_dim": facts.truncate_dim} if facts.truncate_dim else {}),
+            **({"normalize_again": True} if facts.normalize_again else {}),
+        },
+    ),
+    "text-ranking": Task(
+        auto_model="AutoModelForSequenceClassification",
+        reads="documents",
+        inputs=(text("QUERY"), several("DOCUMENTS")),
+        engine_output="scores",
+        kept=(ITEM,),
+        step="rank",
+        answers=lambda facts: (several("INDEX", "TYPE_INT32"), several("SCORE", "TYPE_FP32")),
+        step_settings=lambda facts: {"activation": facts.activation},
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -43,7 +43,7 @@ class Work:
     @cached_property
     def gate(self) -> Examples:
         """The texts on which a build proves itself."""
-        return examples_of(self.spec, self.spec.gate.data, "gate.txt")
+        return self._masked(examples_of(self.spec, self.spec.gate.data, "gate.txt"))
 
     @property
     def gate_labels(self) -> list[int]:
@@ -55,7 +55,13 @@ class Work:
     @cached_property
     def calibration(self) -> Sequence[str]:
         """The texts from which ranges are measured."""
-        return examples_of(self.spec, self.spec.calibration.data, "calibration.txt").texts[:_CALIBRATION_TEXTS]
+        return self._masked(examples_of(self.spec, self.spec.calibration.data, "calibration.txt")).texts[:_CALIBRATION_TEXTS]
+
+    def _masked(self, examples: Examples) -> Examples:
+        """With a mask instead of the word in the middle of each text, where the model fills in masks."""
+        if not self.facts.mask_token:
+            return examples
+        return replace(examples, texts=tuple(_with_mask(text, self.facts.mask_token) for text in examples.texts))
 
     def stage(self, name: str, key: str, make: Callable[[Path], None], note: Callable[[Path], str] = lambda _: "") -> Path:
         """The folder of a stage's result, made where there is none for ``key`` yet, with a line of progress."""
@@ -64,6 +70,12 @@ class Work:
             folder = self.cache.folder(name, key, make)
             shown.note = note(folder)
         return folder
+
+
+def _with_mask(text: str, mask: str) -> str:
+    words = text.split()
+    words[len(words) // 2] = mask
+    return " ".join(words)
 
 
 def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples:
@@ -76,7 +88,7 @@ def examples_of(spec: PipelineSpec, data: Path | None, default: str) -> Examples
 
 def served_code() -> str:
     """A digest of the steps that a build runs to prove what will be served."""
-    return steps_code("arrays.py", "tokenize.py", "engine.py", "lengths.py", "runtimes.py")
+    return steps_code("arrays.py", "items.py", "readers.py", "tokenize.py", "engine.py", "lengths.py", "runtimes.py")
 
 
 def write_figures(file: Path, figures: object) -> None:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from tritonsmith.codec import Arrays, Call, ModelInfo, decoded, encoded, info_from_config
+from tritonsmith.calls import Arrays, Call
+from tritonsmith.codec import ModelInfo, decoded, encoded, info_from_config
 from tritonsmith.errors import InvalidInputError
 from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from tritonsmith.codec import Arrays
+from tritonsmith.calls import Arrays
 from tritonsmith.errors import RequestTimeoutError, ServerError, ServerUnreachableError, error_from_reply
 
 DEFAULT_PORTS = {"grpc": 8001, "grpcs": 8001, "http": 8000, "https": 443}

@@ -9,21 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, gathered, parted
+from tritonsmith_steps.classify import Floats
 from tritonsmith_steps.settings import settings_from
 
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """Whether every vector is scaled to length 1."""
+    """Whether every vector is scaled to length 1, how many of its values are kept, and whether those are scaled again."""
 
     normalize: bool
+    truncate_dim: int | None = None
+    normalize_again: bool = False
 
 
 class Embed:
-    """``pooled`` FP32 ``[rows, width]`` to ``EMBEDDING`` of the same shape."""
+    """``pooled`` FP32 ``[rows, width]`` to ``EMBEDDING`` of the same shape, or of fewer columns."""
 
     def __init__(self, settings: EmbedSettings) -> None:
-        self._normalize = settings.normalize
+        self._settings = settings
 
     @classmethod
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> Embed:
@@ -33,7 +36,16 @@ class Embed:
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order."""
         vectors = gathered(requests, "pooled")
-        if self._normalize:
-            # torch.nn.functional.normalize, which sentence-transformers uses, has the same floor
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+        if self._settings.normalize:
+            vectors = _normalized(vectors)
+        if self._settings.truncate_dim:
+            vectors = np.ascontiguousarray(vectors[:, : self._settings.truncate_dim])
+        if self._settings.normalize_again:
+            vectors = _normalized(vectors)
         return [*parted({"EMBEDDING": vectors}, [len(request["pooled"]) for request in requests])]
+
+
+def _normalized(vectors: Floats) -> Floats:
+    # torch.nn.functional.normalize, which sentence-transformers uses, has the same floor
+    scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return scaled

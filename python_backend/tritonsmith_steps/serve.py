@@ -20,6 +20,10 @@ STEPS = {
     "classify": "tritonsmith_steps.classify:Classify",
     "embed": "tritonsmith_steps.embed:Embed",
     "entities": "tritonsmith_steps.entities:Entities",
+    "zeroshot": "tritonsmith_steps.zeroshot:ZeroShot",
+    "spans": "tritonsmith_steps.spans:Spans",
+    "fill": "tritonsmith_steps.fill:Fill",
+    "rank": "tritonsmith_steps.rank:Rank",
 }
 METRICS = {
     "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 import transformers
 from tokenizers import ByteLevelBPETokenizer, Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.decoders import Metaspace as MetaspaceDecoder
+from tokenizers.models import Unigram, WordPiece
+from tokenizers.normalizers import NFKC, Lowercase
+from tokenizers.pre_tokenizers import Metaspace, Whitespace
 from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import WordPieceTrainer
+from tokenizers.trainers import UnigramTrainer, WordPieceTrainer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -83,6 +84,72 @@ def _modernbert_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
         tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **(names | options)
     )
     return made
+
+
+@cache
+def _unigram_tokenizer_file() -> str:
+    """Words that begin with a space, in pieces by their likelihood, as SentencePiece makes them."""
+    tokenizer = Tokenizer(Unigram())
+    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = NFKC(), Metaspace(), MetaspaceDecoder()
+    special = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]
+    trainer = UnigramTrainer(vocab_size=220, special_tokens=special, unk_token="<unk>")
+    tokenizer.train_from_iterator(sentences(300, seed=1), trainer)
+    tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 2), ("</s>", 3)]
+    )
+    return tokenizer.to_str()
+
+
+def _unigram_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
+    names = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+    made: PreTrainedTokenizerBase = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_unigram_tokenizer_file()), **(names | options)
+    )
+    return made
+
+
+_ENDS: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+
+
+def _sized(config: Any, vocabulary: int, **options: Any) -> Any:
+    """A configuration of BERT's kin with this file's sizes."""
+    return config(
+        vocab_size=vocabulary,
+        hidden_size=HIDDEN,
+        intermediate_size=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=2,
+        initializer_range=SPREAD,
+        **({"max_position_embeddings": POSITIONS} | options),
+    )
+
+
+def _electra_config(**options: Any) -> Any:
+    return _sized(transformers.ElectraConfig, len(_wordpiece_vocabulary()), embedding_size=24, **options)
+
+
+def _mpnet_config(**options: Any) -> Any:
+    sizes = {"max_position_embeddings": POSITIONS + 2, "pad_token_id": 0}
+    return _sized(transformers.MPNetConfig, len(_wordpiece_vocabulary()), **sizes, **options)
+
+
+def _albert_config(**options: Any) -> Any:
+    return _sized(transformers.AlbertConfig, _pieces(), embedding_size=24, **_ENDS, **options)
+
+
+def _xlm_roberta_config(**options: Any) -> Any:
+    sizes = {"max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}
+    return _sized(transformers.XLMRobertaConfig, _pieces(), **_ENDS, **sizes, **options)
+
+
+def _deberta_config(**options: Any) -> Any:
+    relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16, "share_att_key": True}
+    kind = {"norm_rel_ebd": "layer_norm", "type_vocab_size": 0}
+    return _sized(transformers.DebertaV2Config, _pieces(), **_ENDS, **relative, **kind, **options)
+
+
+def _pieces() -> int:
+    return Tokenizer.from_str(_unigram_tokenizer_file()).get_vocab_size()
 
 
 def _bert_config(**options: Any) -> Any:
@@ -162,6 +229,11 @@ FAMILIES = {
     "bert": Family(_bert_config, _bert_tokenizer, "Bert"),
     "distilbert": Family(_distilbert_config, _distilbert_tokenizer, "DistilBert"),
     "roberta": Family(_roberta_config, _roberta_tokenizer, "Roberta"),
+    "electra": Family(_electra_config, _bert_tokenizer, "Electra"),
+    "mpnet": Family(_mpnet_config, _distilbert_tokenizer, "MPNet"),
+    "albert": Family(_albert_config, _unigram_tokenizer, "Albert"),
+    "xlm_roberta": Family(_xlm_roberta_config, _unigram_tokenizer, "XLMRoberta"),
+    "deberta": Family(_deberta_config, _unigram_tokenizer, "DebertaV2"),
     "modernbert": Family(_modernbert_config, _modernbert_tokenizer, "ModernBert"),
 }
 

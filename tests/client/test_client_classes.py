@@ -15,7 +15,9 @@ import torch
 from callers import Caller
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, TextClassificationPipeline
 from tritonsmith import InvalidInputError
-from tritonsmith.codec import Call, ModelInfo, check_options, decode_classes, decoded, encoded
+from tritonsmith.answers import decode_classes
+from tritonsmith.calls import Call
+from tritonsmith.codec import ModelInfo, check_options, decoded, encoded
 
 LABELS = {0: "anger", 1: "freude 😊", 2: "悲しみ"}
 TEXTS = ["good", "bad", "neither good nor bad", "语言", "😊😊"]

@@ -14,7 +14,7 @@ import pytest
 from callers import Caller
 from fake_transport import FakeAsyncTransport
 from tritonsmith import AsyncClient, Client, ServerError, ServerUnreachableError, TritonsmithError
-from tritonsmith.codec import encode_texts
+from tritonsmith.calls import encode_texts
 from tritonsmith.errors import InvalidInputError, error_from_reply
 
 

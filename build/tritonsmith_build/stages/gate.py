@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import ClassifyGate, EmbedGate, TokenGate
+from tritonsmith_build.spec import AgreementGate, ClassifyGate, CorrelationGate, EmbedGate
 
 Outputs = NDArray[np.float32]
 Figures = dict[str, float]
@@ -50,6 +50,23 @@ def embed_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int],
     }
 
 
+def mask_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+    """As ``classify_figures``, over the masks that the texts have: rows ``[masks * vocabulary]``, zeros where there is none."""
+    masks = [outputs.reshape(len(outputs) * facts.masks, -1) for outputs in (reference, candidate)]
+    there = masks[0].any(axis=1)
+    return classify_figures(masks[0][there], masks[1][there], [], facts)
+
+
+def correlation_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+    """Pearson's correlation of the scores, the least of all columns'; what never varies must be equal."""
+    figures = {"not_finite": _not_finite(candidate), "max_abs_difference": float(np.abs(candidate - reference).max())}
+    each = [
+        float(np.corrcoef(wanted, made)[0, 1]) if wanted.std() and made.std() else float(np.allclose(wanted, made))
+        for wanted, made in zip(reference.T.astype(np.float64), candidate.T.astype(np.float64), strict=True)
+    ]
+    return {**figures, "correlation": min(each)}
+
+
 def _not_finite(outputs: Outputs) -> int:
     """How many rows hold a value that is no number."""
     return int((~np.isfinite(outputs)).any(axis=1).sum())
@@ -59,6 +76,9 @@ FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figur
     "logits": classify_figures,
     "token_logits": classify_figures,
     "pooled": embed_figures,
+    "mask_logits": mask_figures,
+    "span_logits": correlation_figures,
+    "scores": correlation_figures,
 }
 
 
@@ -66,7 +86,7 @@ class GateError(SmithError):
     """What was built does not answer as the gate demands."""
 
 
-def check(name: str, gate: ClassifyGate | TokenGate | EmbedGate, figures: Mapping[str, float]) -> None:
+def check(name: str, gate: ClassifyGate | AgreementGate | CorrelationGate | EmbedGate, figures: Mapping[str, float]) -> None:
     """Raise GateError with figure, limit and what to try, for the first limit of the gate that does not hold."""
     if figures.get("not_finite"):
         what = f"{figures['not_finite']} of {figures['texts']} texts are answered with NaN or infinity"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,17 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import Activation, ModelFacts, default_buckets
+from tritonsmith_build.facts import ModelFacts, default_buckets
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.spec import FeatureExtraction, PipelineSpec, Pooling, TextClassification, TokenClassification
+from tritonsmith_build.spec import PipelineSpec, QuestionAnswering
+from tritonsmith_build.stages.answers import answers_of
+from tritonsmith_build.stages.beside import json_in
 from tritonsmith_build.tasks import TASKS
 
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
-_POOLING: dict[str, Pooling] = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+_WINDOW = 384
+"""Tokens of a window at most, of ``transformers.pipeline("question-answering")``."""
 
 
 def read(spec: PipelineSpec, source: ModelSource, folder: Path) -> None:
@@ -66,26 +68,8 @@ def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, to
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         pad_type_id=tokenizer.pad_token_type_id,
         truncation_side="left" if tokenizer.truncation_side == "left" else "right",
-        **_answers(spec, source.folder, config, tokenizer),
+        **answers_of(spec, source.folder, config, tokenizer, max_length),
     )
-
-
-def _answers(spec: PipelineSpec, folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What the spec's kind of answer needs of the model."""
-    match spec:
-        case TextClassification():
-            classes = _classes(spec, config)
-            return {**classes, "activation": _activation(config, classes["width"])}
-        case TokenClassification():
-            return {**_classes(spec, config), "ignored": spec.output.ignore_labels, **_words(tokenizer)}
-        case FeatureExtraction():
-            return _vector(spec, folder, config)
-
-
-def _words(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """How ``transformers.pipeline("token-classification")`` tells where a word begins."""
-    marks = bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
-    return {"unknown_id": tokenizer.unk_token_id, "marks_continuations": marks}
 
 
 def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
@@ -109,10 +93,10 @@ def _max_length(spec: PipelineSpec, folder: Path, tokenizer: PreTrainedTokenizer
                 f"{wished} exceeds the model's {positions} positions", where=f"{spec.file}: input.max_length", fix=fix
             )
         return wished
-    sentence_bert = _json(folder / "sentence_bert_config.json")
+    sentence_bert = json_in(folder / "sentence_bert_config.json")
     if isinstance(length := sentence_bert.get("max_seq_length"), int):
         return min(length, positions)
-    limit = min(int(tokenizer.model_max_length), positions)
+    limit = min(int(tokenizer.model_max_length), positions, *([_WINDOW] if isinstance(spec, QuestionAnswering) else []))
     if limit >= _NO_LIMIT:
         raise SmithError("the model names no greatest length", where=f"{spec.file}: input.max_length", fix="set it")
     return limit
@@ -127,54 +111,3 @@ def _inputs(model: torch.nn.Module, config: PreTrainedConfig, tokenizer: PreTrai
     if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa accepts token types and knows only one
         takes -= {"token_type_ids"}
     return tuple(name for name in ENGINE_INPUTS if name in takes)
-
-
-def _classes(spec: TextClassification | TokenClassification, config: PreTrainedConfig) -> dict[str, Any]:
-    names: dict[int, str] = dict(config.id2label)  # type: ignore[arg-type]
-    own = tuple(names[index] for index in sorted(names))
-    labels = spec.output.labels or own
-    if not spec.source.adapter and len(labels) != len(own):
-        fix = f"name all {len(own)}, or leave output.labels out to use the model's: {', '.join(own)}"
-        raise SmithError(f"{len(labels)} labels for a head of {len(own)}", where=f"{spec.file}: output.labels", fix=fix)
-    return {"labels": labels, "width": len(labels)}
-
-
-def _activation(config: PreTrainedConfig, width: int) -> Activation:
-    """What ``transformers.pipeline("text-classification")`` applies to the logits."""
-    if config.problem_type == "regression":
-        return "none"
-    return "sigmoid" if config.problem_type == "multi_label_classification" or width == 1 else "softmax"
-
-
-def _vector(spec: FeatureExtraction, folder: Path, config: PreTrainedConfig) -> dict[str, Any]:
-    """Pooling and normalization as sentence-transformers' files beside the model define them, else mean and none."""
-    modules = [entry["type"].rpartition(".")[2] for entry in _json(folder / "modules.json", default=[])]
-    if unknown := [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]:
-        fix = "only Transformer, Pooling and Normalize can be served"
-        raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
-    pooling = spec.output.pooling or _pooling(spec, folder)
-    normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
-    return {"width": config.hidden_size, "pooling": pooling, "normalize": normalize}
-
-
-def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
-    said = _json(folder / "1_Pooling" / "config.json")
-    modes = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
-    if "pooling_mode" in said:  # as sentence-transformers 6 writes it
-        mode = said["pooling_mode"]
-        modes = [
-            f"pooling_mode_{mode}" if mode not in ("cls", "mean") else f"pooling_mode_{mode}_token{'s' * (mode == 'mean')}"
-        ]
-    if modes and (len(modes) > 1 or modes[0] not in _POOLING):
-        fix = "set output.pooling to 'mean' or 'cls' if that is close enough for you"
-        raise SmithError(f"pools by {' and '.join(modes)}", where=f"{spec.file}: source", fix=fix)
-    return _POOLING[modes[0]] if modes else "mean"
-
-
-def _json(path: Path, default: Any = None) -> Any:
-    if not path.is_file():
-        return {} if default is None else default
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SmithError(f"is not JSON ({error})", where=path, fix="copy or download it again") from None

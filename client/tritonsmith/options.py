@@ -1,0 +1,82 @@
+"""What a caller may ask for beside the input, and how it travels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TYPES: dict[str, Any] = {"BYTES": np.object_, "INT32": np.int32, "BOOL": np.bool_}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One of them."""
+
+    accepts: Callable[[Any], bool]
+    hint: str
+    """What to give instead of what is not accepted."""
+    tensor: str = ""
+    """The server's input that carries it; where there is none, it is for the answer's decoding."""
+    dtype: str = "BYTES"
+    decodes: bool = False
+    """Whether the answer's decoding needs it beside the server."""
+    required: bool = False
+
+    @property
+    def for_decoding(self) -> bool:
+        """Whether the answer's decoding is told."""
+        return self.decodes or not self.tensor
+
+    def rows(self, value: Any, count: int) -> NDArray[Any]:
+        """The tensor that says the same to so many items."""
+        values = value if isinstance(value, list) else [value]
+        row = np.array([_plain(entry) for entry in values], dtype=_TYPES[self.dtype])
+        return np.tile(row, (count, 1))
+
+
+def _plain(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def one_of(names: Sequence[str], tensor: str) -> Option:
+    """A name from a list, in whatever case."""
+    return Option(
+        lambda value: isinstance(value, str) and value.lower() in names, f"give one of {', '.join(names)}", tensor=tensor
+    )
+
+
+def count(tensor: str, *, decodes: bool = False) -> Option:
+    """A number of at least 1."""
+    return Option(_is_count, "give a whole number of at least 1", tensor=tensor, dtype="INT32", decodes=decodes)
+
+
+def flag(tensor: str = "") -> Option:
+    """Yes or no."""
+    return Option(lambda value: isinstance(value, bool), "give True or False", tensor=tensor, dtype="BOOL")
+
+
+def line(tensor: str) -> Option:
+    """A text of one line."""
+    return Option(_is_text, "give a text", tensor=tensor)
+
+
+TOP_K = Option(lambda value: value is None or _is_count(value), "give a whole number of at least 1, or None for all")
+
+
+def _are_labels(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+
+
+LABELS = Option(_are_labels, "give a list of texts", tensor="CANDIDATE_LABELS", required=True)

@@ -1,0 +1,45 @@
+"""How well documents fit a query to their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tritonsmith_steps.arrays import Arrays, Count, Result
+from tritonsmith_steps.classify import ACTIVATIONS, Floats
+from tritonsmith_steps.items import items_in, stacked
+from tritonsmith_steps.settings import settings_from
+
+
+@dataclass(frozen=True)
+class RankSettings:
+    """What makes a score of a logit: a row of ``ACTIVATIONS``."""
+
+    activation: str
+
+
+class Rank:
+    """``scores`` FP32 ``[pairs, 1]`` of each query's documents to ``INDEX`` INT32 and ``SCORE`` ``[queries, documents]``.
+
+    The best comes first, as ``CrossEncoder.rank`` of sentence-transformers has it; ``INDEX`` counts the documents as they came.
+    """
+
+    def __init__(self, settings: RankSettings) -> None:
+        self._scores = ACTIVATIONS[settings.activation]
+
+    @classmethod
+    def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> Rank:
+        """From a version folder with ``step.json``."""
+        return cls(settings_from(folder, RankSettings))
+
+    def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
+        """One result a request, in order."""
+        return [stacked([self._answer(rows["scores"]) for _, rows in items_in(request)]) for request in requests]
+
+    def _answer(self, logits: Floats) -> Arrays:
+        scores = self._scores(logits[:, 0]).astype(np.float32)
+        order = np.argsort(-scores, kind="stable")
+        return {"INDEX": order.astype(np.int32), "SCORE": scores[order]}
