@@ -73,6 +73,20 @@ def build(
 
 
 @app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List what a pipeline can be for, and what a caller may say.
+
+    Example: `tritonsmith tasks`
+    """
+    from tritonsmith_build.task_list import listed, table
+
+    if as_json:
+        _print_json(listed())
+    else:
+        console.print(table())
+
+
+@app.command()
 def render(
     pipelines: Annotated[
         list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all of pipelines/ where none is named")
@@ -252,17 +266,21 @@ def infer(
     pipeline: Annotated[str, typer.Argument(help="the served pipeline's name")],
     texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="what to ask; - reads a text a line from standard input")],
     url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
-    top_k: Annotated[int | None, typer.Option(help="how many classes to show, for classification")] = None,
+    top_k: Annotated[int | None, typer.Option(help="how many answers to show, where the task gives several")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="name=value, any that the task takes; the value as JSON")] = None,
     timeout: Annotated[float, typer.Option(help="seconds to wait for an answer")] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
     """Ask a running server.
 
     Example: `tritonsmith infer sentiment "A delight from start to finish" --url grpc://localhost:8001`
+
+    A task that asks more than a text takes JSON: `tritonsmith infer answers '{"question": "Who?", "context": "It was Ada."}'`
     """
     from tritonsmith_build.infer import infer as run
+    from tritonsmith_build.infer import options_from
 
-    options: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
+    options = options_from(option or []) | ({} if top_k is None else {"top_k": top_k})
     run(pipeline, texts, url=url, timeout=timeout, options=options, as_json=as_json, console=console)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from tritonsmith import Client, InvalidInputError, Pipeline
+from tritonsmith.codec import TASKS
 
 from tritonsmith_build.errors import SmithError
 
@@ -29,11 +30,37 @@ def _vector(answer: Any) -> dict[str, Any]:
     return {"embedding": np.asarray(answer).tolist()}
 
 
-def _entities(answer: Any) -> dict[str, Any]:
-    return {"entities": answer}
+def _called(name: str) -> Row:
+    return lambda answer: {name: answer}
 
 
-ROWS: dict[str, Row] = {"text-classification": _classes, "token-classification": _entities, "feature-extraction": _vector}
+ROWS: dict[str, Row] = {
+    "text-classification": _classes,
+    "zero-shot-classification": lambda answer: {key: answer[key] for key in ("labels", "scores")},
+    "token-classification": _called("entities"),
+    "question-answering": _called("answers"),
+    "fill-mask": _called("tokens"),
+    "feature-extraction": _vector,
+    "text-ranking": _called("documents"),
+}
+
+
+def options_from(given: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` a time, the value as JSON where it is any, else a text. Raises SmithError for what has no ``=``."""
+    options = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise SmithError(f"{one!r} is no option", where="--option", fix="write name=value, for example top_k=3")
+        options[name] = _json_or_text(value)
+    return options
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def infer(
@@ -60,8 +87,21 @@ def infer(
 
 
 def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any]) -> list[dict[str, Any]]:
-    row = ROWS[pipe.info.task]
-    return [{"text": text, **row(answer)} for text, answer in zip(texts, pipe(list(texts), **options), strict=True)]
+    row, task = ROWS[pipe.info.task], TASKS[pipe.info.task]
+    items = [_item(number, text, task.keys) for number, text in enumerate(texts)] if task.keys else list(texts)
+    answers = pipe(items, **options)
+    if task.unwraps_one and len(items) == 1:
+        answers = [answers]
+    return [{"text": text, **row(answer)} for text, answer in zip(texts, answers, strict=True)]
+
+
+def _item(number: int, text: str, keys: Sequence[str]) -> Any:
+    """What a task that asks more than a text is asked, from JSON."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        shape = ", ".join(f'"{key}": …' for key in keys)
+        raise InvalidInputError(f"it is no JSON; write {{{shape}}}", item=number) from None
 
 
 def _lines() -> Iterator[tuple[int, str]]:
@@ -106,20 +146,46 @@ def _print_json(rows: Iterable[dict[str, Any]]) -> None:
 
 def cells(row: dict[str, Any]) -> dict[str, str]:
     """An answer as a person reads it: a score to four places, a vector by its first values."""
-    if "embedding" in row:
-        values = row["embedding"]
-        first = " ".join(f"{value:+.4f}" for value in values[:_SHOWN_VALUES])
-        return {"embedding": f"{first} … ({len(values)} values)"}
-    if "entities" in row:
-        return {"entities": ", ".join(_entity(entity) for entity in row["entities"])}
-    if "classes" in row:
-        return {"classes": ", ".join(f"{entry['label']} {entry['score']:.4f}" for entry in row["classes"])}
-    return {"label": row["label"], "score": f"{row['score']:.4f}"}
+    for name, show in _CELLS.items():
+        if name in row:
+            return {name: show(row)}
+    return {"label": row["label"], "score": _score(row["score"])}
+
+
+def _score(score: float) -> str:
+    return f"{score:.4f}"
+
+
+def _values(row: dict[str, Any]) -> str:
+    values = row["embedding"]
+    return f"{' '.join(f'{value:+.4f}' for value in values[:_SHOWN_VALUES])} … ({len(values)} values)"
 
 
 def _entity(entity: dict[str, Any]) -> str:
     label = entity.get("entity") or entity["entity_group"]
-    return f"{label} {entity['word']!r} {entity['start']}–{entity['end']} {entity['score']:.4f}"
+    return f"{label} {entity['word']!r} {entity['start']}–{entity['end']} {_score(entity['score'])}"
+
+
+def _found(answer: dict[str, Any]) -> str:
+    return f"{answer['answer']!r} {answer['start']}–{answer['end']} {_score(answer['score'])}"
+
+
+def _filled(tokens: list[Any]) -> str:
+    masks = tokens if isinstance(tokens[0], list) else [tokens]
+    return " | ".join(", ".join(f"{token['token_str'].strip()} {_score(token['score'])}" for token in mask) for mask in masks)
+
+
+_CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "embedding": _values,
+    "entities": lambda row: ", ".join(map(_entity, row["entities"])),
+    "classes": lambda row: ", ".join(f"{entry['label']} {_score(entry['score'])}" for entry in row["classes"]),
+    "labels": lambda row: ", ".join(
+        f"{label} {_score(score)}" for label, score in zip(row["labels"], row["scores"], strict=True)
+    ),
+    "answers": lambda row: ", ".join(map(_found, row["answers"] if isinstance(row["answers"], list) else [row["answers"]])),
+    "tokens": lambda row: _filled(row["tokens"]),
+    "documents": lambda row: ", ".join(f"{entry['corpus_id']} {_score(entry['score'])}" for entry in row["documents"]),
+}
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -24,6 +24,8 @@ class Tensor:
 class Task:
     """What a task needs from the model, and which step turns the engine's output into answers."""
 
+    about: str
+    """What it answers."""
     auto_model: str
     """The transformers class that loads the model."""
     inputs: tuple[Tensor, ...]
@@ -81,6 +83,7 @@ OFFSETS, SPECIAL, SEQUENCE, WORD = (
 
 TASKS: dict[str, Task] = {
     "text-classification": Task(
+        about="the class of a text, or of a pair of texts",
         auto_model="AutoModelForSequenceClassification",
         inputs=(TEXT, option("TEXT_PAIR")),
         engine_output="logits",
@@ -93,6 +96,7 @@ TASKS: dict[str, Task] = {
         options=(option("FUNCTION_TO_APPLY"),),
     ),
     "zero-shot-classification": Task(
+        about="which of the caller's labels fit a text, by a model of natural language inference",
         auto_model="AutoModelForSequenceClassification",
         reads="hypotheses",
         cut="only_first",
@@ -104,6 +108,7 @@ TASKS: dict[str, Task] = {
         step_settings=lambda facts: {"entailment": facts.entailment, "contradiction": facts.contradiction},
     ),
     "token-classification": Task(
+        about="entities and their places in a text",
         auto_model="AutoModelForTokenClassification",
         inputs=(TEXT,),
         engine_output="token_logits",
@@ -121,6 +126,7 @@ TASKS: dict[str, Task] = {
         answers_with_tokenizer=True,
     ),
     "question-answering": Task(
+        about="the answer to a question, found in a context of any length",
         auto_model="AutoModelForQuestionAnswering",
         reads="contexts",
         cut="only_second",
@@ -139,6 +145,7 @@ TASKS: dict[str, Task] = {
         step_settings=lambda facts: {},
     ),
     "fill-mask": Task(
+        about="the tokens that may stand where a text has a mask",
         auto_model="AutoModelForMaskedLM",
         inputs=(TEXT,),
         engine_output="mask_logits",
@@ -155,6 +162,7 @@ TASKS: dict[str, Task] = {
         answers_with_tokenizer=True,
     ),
     "feature-extraction": Task(
+        about="one vector a text",
         auto_model="AutoModel",
         reads="prompted",
         inputs=(TEXT, option("PROMPT_NAME")),
@@ -168,6 +176,7 @@ TASKS: dict[str, Task] = {
         },
     ),
     "text-ranking": Task(
+        about="documents in the order in which they fit a query",
         auto_model="AutoModelForSequenceClassification",
         reads="documents",
         inputs=(text("QUERY"), several("DOCUMENTS")),

@@ -48,8 +48,14 @@ class Task:
     decode: Callable[..., Any]
     """``decode(outputs, call, **options)`` from the outputs of a call's requests."""
     options: Mapping[str, Option]
+    keys: tuple[str, ...] = ()
+    """What an item that is a dictionary has; nothing where items are texts."""
+    unwraps_one: bool = False
+    """Whether the answer to a list of one item comes without the list, as transformers has it."""
 
 
+_QUESTION = {"question": "QUESTION", "context": "CONTEXT"}
+_QUERY = {"query": "QUERY", "documents": "DOCUMENTS"}
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         encode_texts_or_pairs,
@@ -68,20 +74,22 @@ TASKS: dict[str, Task] = {
     ),
     "question-answering": Task(
         # How many windows a context makes is for the server to see: one a request, so that no other has to wait for it.
-        encode_records("a question", {"question": "QUESTION", "context": "CONTEXT"}, most=1),
+        encode_records("a question", _QUESTION, most=1),
         decode_spans,
         {
             "top_k": count("TOP_K", decodes=True),
             "max_answer_len": count("MAX_ANSWER_LEN"),
             "handle_impossible_answer": flag("HANDLE_IMPOSSIBLE_ANSWER"),
         },
+        keys=tuple(_QUESTION),
     ),
-    "fill-mask": Task(encode_texts, decode_tokens, {"top_k": count("TOP_K")}),
+    "fill-mask": Task(encode_texts, decode_tokens, {"top_k": count("TOP_K")}, unwraps_one=True),
     "feature-extraction": Task(encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME")}),
     "text-ranking": Task(
-        encode_records("a query", {"query": "QUERY", "documents": "DOCUMENTS"}, lists=("documents",)),
+        encode_records("a query", _QUERY, lists=("documents",)),
         decode_ranking,
         {"top_k": TOP_K, "return_documents": flag()},
+        keys=tuple(_QUERY),
     ),
 }
 

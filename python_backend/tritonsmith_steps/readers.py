@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
 from tritonsmith_steps.arrays import Arrays
@@ -112,13 +113,14 @@ def hypotheses(asked: Asked) -> list[Item]:
 
 
 def _filled(item: int, template: str, label: str) -> str:
+    """As ``template.format(label)`` for a template with one ``{}``: what else a caller may write there is not for a server."""
     try:
-        filled = template.format(label)
-    except (LookupError, ValueError, AttributeError):
-        filled = template
-    if filled == template:
-        raise ValueError(f"item {item}: hypothesis_template {template!r:.80} has no place for a label; write {{}} there")
-    return filled
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        parts = []
+    if [part[1:] for part in parts if part[1] is not None] != [("", "", None)]:
+        raise ValueError(f"item {item}: hypothesis_template {template!r:.80} must have one place for a label; write {{}} there")
+    return "".join(before + (label if field is not None else "") for before, field, _, _ in parts)
 
 
 def documents(asked: Asked) -> list[Item]:

@@ -223,7 +223,7 @@ def test_labels_of_another_count_than_the_head_are_refused(
 # How token vectors become one
 
 
-@pytest.mark.parametrize("mode", ["mean", "cls"])
+@pytest.mark.parametrize("mode", ["mean", "cls", "max", "lasttoken"])
 @pytest.mark.parametrize("normalize", [True, False], ids=["normalized", "as-it-is"])
 @pytest.mark.parametrize("written_as", ["new", "old"])
 def test_pooling_and_normalizing_are_what_sentence_transformers_wrote(
@@ -236,10 +236,12 @@ def test_pooling_and_normalizing_are_what_sentence_transformers_wrote(
     pooling = tmp_path / "model" / "1_Pooling" / "config.json"
     if written_as == "old":  # a flag for each way of pooling, as sentence-transformers wrote until version 5
         assert json.loads(pooling.read_text())["pooling_mode"] == mode
-        flags = {"pooling_mode_cls_token": mode == "cls", "pooling_mode_mean_tokens": mode == "mean"}
-        pooling.write_text(json.dumps({"word_embedding_dimension": 32, "pooling_mode_max_tokens": False, **flags}))
+        flags = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "lasttoken": "lasttoken"}
+        written = {f"pooling_mode_{flag}": name == mode for name, flag in flags.items()}
+        pooling.write_text(json.dumps({"word_embedding_dimension": 32, **written}))
     facts = read_model(write_spec(tmp_path, task="feature-extraction"), tmp_path / "read")
-    assert (facts.pooling, facts.normalize, facts.width, facts.max_length) == (mode, normalize, 32, 24)
+    assert (facts.pooling, facts.normalize) == (mode.removesuffix("token"), normalize)
+    assert (facts.width, facts.max_length) == (32, 24)
 
 
 def test_without_sentence_transformers_files_vectors_are_averaged_and_left_alone(facts_of: Callable[..., ModelFacts]) -> None:
@@ -255,21 +257,21 @@ def test_the_spec_overrides_pooling_and_normalizing(facts_of: Callable[..., Mode
 @pytest.mark.parametrize(
     ("pooling", "named"),
     [
-        ({"pooling_mode_max_tokens": True}, "pooling_mode_max_tokens"),
-        ({"pooling_mode": "lasttoken"}, "pooling_mode_lasttoken"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "pooling_mode_mean_sqrt_len_tokens"),
+        ({"pooling_mode": "weightedmean"}, "pooling_mode_weightedmean"),
         (
             {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
             "pooling_mode_cls_token and pooling_mode_mean_tokens",
         ),
     ],
-    ids=["max", "last", "two"],
+    ids=["by-root-of-length", "weighted", "two"],
 )
 def test_a_pooling_that_cannot_be_served_is_refused(
     facts_of: Callable[..., ModelFacts], tmp_path: Path, pooling: dict[str, Any], named: str
 ) -> None:
     assert error_of(facts_of, "mean", lambda folder: edit_json(folder / "1_Pooling" / "config.json", **pooling)) == (
         f"{tmp_path}/moods.toml: source: pools by {named}; "
-        "set output.pooling to 'mean' or 'cls' if that is close enough for you"
+        "set output.pooling to one of mean, cls, max, last if that is close enough for you"
     )
 
 

@@ -79,7 +79,7 @@ def test_every_key_reaches_its_field(tmp_path: Path) -> None:
 def test_an_embedding_pipeline_has_its_own_output_and_gate(tmp_path: Path) -> None:
     text = EMBEDDING + '[output]\npooling = "cls"\nnormalize = true\n[gate]\nmin_cosine = 0.9\nmin_cosine_p01 = 0.8\n'
     spec = spec_from_file(written(tmp_path, text))
-    assert spec.output.model_dump() == {"pooling": "cls", "normalize": True}
+    assert spec.output.model_dump() == {"pooling": "cls", "normalize": True, "truncate_dim": None}
     assert spec.gate.model_dump() == {"data": None, "min_cosine": 0.9, "min_cosine_p01": 0.8}
 
 
@@ -118,7 +118,7 @@ def test_a_spec_that_was_read_cannot_change(tmp_path: Path, path: tuple[str, ...
         (MINIMAL + '[calibration]\nfile = "x"\n', "calibration.file: unknown key; known here: data"),
         (MINIMAL + "[gate]\nmin_agrement = 1.0\n", "gate.min_agrement: unknown key; did you mean gate.min_agreement?"),
         (MINIMAL + "[output]\nlables = []\n", "output.lables: unknown key; did you mean output.labels?"),
-        (EMBEDDING + '[output]\nlabels = ["A"]\n', "output.labels: unknown key; known here: pooling, normalize"),
+        (EMBEDDING + '[output]\nlabels = ["A"]\n', "output.labels: unknown key; known here: pooling, normalize, truncate_dim"),
         (
             EMBEDDING + "[gate]\nmin_agreement = 1.0\n",
             "gate.min_agreement: unknown key; known here: data, min_cosine, min_cosine_p01",

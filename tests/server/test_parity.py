@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,12 +16,13 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
-from served import Served, built, serving
+from served import ROOT, Served, built_at_once, serving
 from tiny_models import ENTITIES, POSITIONS, WORDS, save, sentences
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 from tritonsmith import Client, InvalidInputError
 from tritonsmith.client import Pipeline
 
+PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
 WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
 TEXTS = [*sentences(8, seed=7), *WILD, " ".join(WORDS * 140)[:30_000]]  # the last of some 5,000 words
 NLI = ("contradiction", "neutral", "entailment")
@@ -202,19 +204,22 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("parity")
+    """All models, and a repository for each task."""
+    folder = tmp_path_factory.mktemp("parity")
+    for seed, case in enumerate(CASES):
+        case.make(folder / "models" / case.name, case.family, seed)
+        spec = f'task = "{case.task}"\n[source]\npath = "models/{case.name}"\n{case.spec}'
+        (folder / f"{case.name}.toml").write_text(spec)
+    built_at_once([folder / f"{case.name}.toml" for case in CASES], folder / "repository")
+    return folder
 
 
 @pytest.fixture(scope="module", params=dict.fromkeys(case.task for case in CASES))
 def served(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Served, list[Case]]]:
     """A server with all pipelines of one task."""
     cases = [case for case in CASES if case.task == request.param]
-    for seed, case in enumerate(cases):
-        case.make(folder / "models" / case.name, case.family, seed)
-        spec = f'task = "{case.task}"\n[source]\npath = "models/{case.name}"\n{case.spec}'
-        (folder / f"{case.name}.toml").write_text(spec)
-    repository = built([folder / f"{case.name}.toml" for case in cases], folder / request.param)
-    with serving(repository, folder / "log", "--no-cache") as own:
+    names = ",".join(case.name for case in cases)
+    with serving(folder / "repository", folder / "log", "--no-cache", f"--pipelines={names}") as own:
         yield own, cases
 
 
@@ -273,3 +278,13 @@ def asked(pipe: Pipeline, item: Any, options: dict[str, Any]) -> Any:
         return pipe(item, **options)
     except InvalidInputError as error:
         return error
+
+
+def test_the_example_of_the_page_on_tasks_runs(served: tuple[Served, list[Case]]) -> None:
+    own, cases = served
+    (section,) = re.findall(rf"^## {cases[0].task}\n(.*?)(?=^## )", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (fence,) = re.findall(r"^```python\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+    ours = re.sub(r'client\.pipeline\("\w+"\)', f'client.pipeline("{cases[0].name}")', fence)
+    assert ours != fence
+    with Client(own.http) as client:
+        exec(ours, {"client": client})
