@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import edit_json, save, save_classifier, save_encoder
+from tiny_models import edit_json, save, save_classifier, save_encoder, save_token_classifier
 from tritonsmith_build.cli import main
 from workbench import Exported, Workplace, copy_of, export, new_workplace, write_spec
 
@@ -26,6 +26,11 @@ def _cls_pooling(folder: Path) -> None:
     edit_json(folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
 
 
+def _pooled(folder: Path, mode: str) -> None:
+    save_encoder(folder)
+    edit_json(folder / "1_Pooling" / "config.json", **{f"pooling_mode_{mode}": True})
+
+
 SAMPLES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "bert-2": ("text-classification", save_classifier),
     "roberta-3": ("text-classification", lambda folder: save_classifier(folder, "roberta", ("BAD", "SO-SO", "GOOD"))),
@@ -35,6 +40,11 @@ SAMPLES: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "regression": ("text-classification", lambda folder: save_classifier(folder, labels=["STARS"], problem_type="regression")),
     "one-label": ("text-classification", lambda folder: save_classifier(folder, labels=["TOXIC"])),
     "mean": ("feature-extraction", save_encoder),
+    "max": ("feature-extraction", lambda folder: _pooled(folder, "max_tokens")),
+    "last": ("feature-extraction", lambda folder: _pooled(folder, "lasttoken")),
+    "tokens": ("token-classification", save_token_classifier),
+    "spans": ("question-answering", lambda folder: save(folder, "ForQuestionAnswering")),
+    "masks": ("fill-mask", lambda folder: save(folder, "ForMaskedLM")),
     "cls": ("feature-extraction", _cls_pooling),
     "token-classifier": ("text-classification", lambda folder: save(folder, "ForTokenClassification")),
 }
