@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tritonsmith_steps.arrays import Arrays
+from tritonsmith_steps.lengths import MASK
 from tritonsmith_steps.tokenize import Padding, Tokenize, TokenizeSettings
 
 from tritonsmith_build.errors import SmithError
@@ -62,4 +63,4 @@ def run_all(session: object, data: Iterator[Arrays]) -> NDArray[np.float32]:
 
 def counted(output: NDArray[np.float32], batch: Arrays) -> NDArray[np.float32]:
     """The rows of an engine's output that anybody reads: one a text, or one a token that is no padding."""
-    return output[batch["attention_mask"].astype(bool)] if output.ndim == 3 else output
+    return output[batch[MASK].astype(bool)] if output.ndim == 3 and MASK in batch else output

@@ -132,7 +132,8 @@ class Proving:
             from tritonsmith_build.stages.gate import FIGURES
 
             def outputs(file: Path) -> Any:
-                return run_all(session_from_file(file), batches(work.tokenizer, work.settings, work.gate.texts, rows=8))
+                session = session_from_file(file, as_written=simulated)
+                return run_all(session, batches(work.tokenizer, work.settings, work.gate.texts, rows=8))
 
             reference = outputs(self.fp32.file)
             candidate = reference if graph.file == self.fp32.file else outputs(_run_as(graph.file, folder, simulated))
@@ -159,8 +160,8 @@ class Proving:
 
             from tritonsmith_build.stages.shapes import answer_of, compare_shapes
 
-            sessions = [session_from_file(file) for file in (self.fp32.file, _run_as(graph.file, folder, True))]
-            reference, candidate = map(answer_of, sessions)
+            files = self.fp32.file, _run_as(graph.file, folder, True)
+            reference, candidate = (answer_of(session_from_file(file, as_written=True)) for file in files)
             texts = (work.tokenizer, work.settings, work.gate.texts)
             write_figures(folder / "shapes.json", compare_shapes(reference, candidate, *texts, max_batch_size=rows))
 

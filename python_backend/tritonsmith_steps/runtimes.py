@@ -139,8 +139,11 @@ def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
 RUNTIMES: Mapping[str, Callable[[Path, str, int], Run]] = {"openvino": _openvino, "onnxruntime": _onnxruntime}
 
 
-def session_from_file(file: Path, *, threads: int | None = None) -> Any:
+def session_from_file(file: Path, *, threads: int | None = None, as_written: bool = False) -> Any:
     """Open an ONNX file in ONNX Runtime on the CPU with as many threads as this process may use cores.
+
+    ``as_written`` computes quantized products as the graph spells them out, in floats: what another processor will answer.
+    This one's own kernels for them may cut off sums (those of a CPU without VNNI do).
 
     Threads do not spin while they wait: tokenizing, the server and other engines want the same cores.
     """
@@ -151,4 +154,5 @@ def session_from_file(file: Path, *, threads: int | None = None) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.disable_quant_qdq", "1" if as_written else "0")
     return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])

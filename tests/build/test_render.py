@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.render import overlay, rendered
+from tritonsmith_build.render import ROWS, overlay, rendered
 from tritonsmith_build.spec import PipelineSpec
 from workbench import some_facts, write_spec
 
@@ -239,3 +239,16 @@ def test_the_backends_optimizations_are_as_the_spec_wishes(tmp_path: Path) -> No
     # Every batch has a graph, and none does twice its work.
     assert runs == {length: {1: 1, 2: 2, 3: 4, 4: 4, 5: 6, 6: 6} for length in (16, 32)}
     assert not any(config.HasField("optimization") for path, config in made.items() if path != "moods_engine/config.pbtxt")
+
+
+def test_where_an_item_becomes_several_rows_steps_take_more_than_it_and_a_gpus_engine_as_many_as_it_can(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, task="text-ranking", engine={"max_batch_size": 8})
+    made = configs(spec, some_facts(width=1))
+    sizes = {path: config.max_batch_size for path, config in made.items()}
+    assert {path for path, size in sizes.items() if size == ROWS} == {
+        "moods_engine/configs/cpu.pbtxt",
+        "moods_rank/config.pbtxt",
+    }
+    assert set(sizes.values()) == {ROWS, 8}
+    told = {path: config.parameters["rows"].string_value for path, config in made.items() if "tokenize" in path}
+    assert told == {"moods_tokenize/config.pbtxt": "8", "moods_tokenize/configs/cpu.pbtxt": str(ROWS)}

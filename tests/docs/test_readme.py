@@ -94,8 +94,8 @@ def keys(table: Any) -> set[str]:
     """Every key of a table of a spec, with the names of the tables it is in."""
     found = set()
     for key, field in table.model_fields.items():
-        inner = keys(field.annotation) if hasattr(field.annotation, "model_fields") else set()
-        found |= {f"{key}.{below}" for below in inner} or {key}
+        is_table = hasattr(field.annotation, "model_fields")
+        found |= {f"{key}.{below}" for below in keys(field.annotation)} if is_table else {key}
     return found
 
 

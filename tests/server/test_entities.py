@@ -9,12 +9,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from served import Served, built, serving
+from served import Served, built_at_once, serving
 from tiny_models import POSITIONS, save_token_classifier, sentences
 from transformers import AutoTokenizer, pipeline
 from tritonsmith import Client, InvalidInputError
 
-FAMILIES = ("bert", "distilbert", "roberta", "modernbert")
+FAMILIES = ("bert", "roberta", "modernbert", "deberta")
 STRATEGIES = ("none", "simple", "first", "average", "max")
 TEXTS = [*sentences(30, seed=9), "neverfilm actoring", "  The Film,  WAS  awful… 😊 naïve", "film " * 200]
 SPEC = 'task = "token-classification"\n[source]\npath = "models/{name}"\n[engine]\nmax_batch_size = 8\n'
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(folder: Path) -> Iterator[Served]:
-    repository = built([folder / f"{name}.toml" for name in FAMILIES], folder / "repository")
+    repository = built_at_once([folder / f"{name}.toml" for name in FAMILIES], folder / "repository")
     with serving(repository, folder / "log", "--no-cache") as served:
         yield served
 
@@ -85,12 +85,12 @@ def test_a_cut_text_is_counted(own: Served, folder: Path) -> None:
     def cut() -> float:
         with urlopen(own.metrics, timeout=10) as page:
             lines = page.read().decode().splitlines()
-        counted = [line for line in lines if line.startswith('tritonsmith_truncated_inputs_total{model="distilbert_tokenize"')]
+        counted = [line for line in lines if line.startswith('tritonsmith_truncated_inputs_total{model="bert_tokenize"')]
         return sum(float(line.rpartition(" ")[2]) for line in counted)
 
-    tokens = AutoTokenizer.from_pretrained(folder / "models" / "distilbert")(TEXTS[-1])["input_ids"]
+    tokens = AutoTokenizer.from_pretrained(folder / "models" / "bert")(TEXTS[-1])["input_ids"]
     assert len(tokens) > POSITIONS
     with Client(own.grpc) as client:
         before = cut()
-        client.pipeline("distilbert")([TEXTS[-1], TEXTS[0]])
+        client.pipeline("bert")([TEXTS[-1], TEXTS[0]])
         assert cut() == before + 1

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from served import Served, built, serving
+from served import Served, built_at_once, serving
 from tiny_models import POSITIONS, edit_json, save_classifier, save_encoder, sentences
 from transformers import AutoModel, AutoTokenizer, pipeline
 from tritonsmith import Client
@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(folder: Path) -> Iterator[Served]:
-    repository = built([folder / f"{name}.toml" for name in (*CLASSIFIERS, "first_token")], folder / "repository")
+    repository = built_at_once([folder / f"{name}.toml" for name in (*CLASSIFIERS, "first_token")], folder / "repository")
     with serving(repository, folder / "log", "--no-cache") as served:
         yield served
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -288,3 +291,11 @@ def test_the_example_of_the_page_on_tasks_runs(served: tuple[Served, list[Case]]
     assert ours != fence
     with Client(own.http) as client:
         exec(ours, {"client": client})
+
+
+def test_lint_has_nothing_to_complain_of(folder: Path) -> None:
+    """The engines of other targets are not built, and that is all it notes."""
+    command = [sys.executable, "-m", "tritonsmith_build", "lint", str(folder / "repository"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    findings = json.loads(done.stdout)
+    assert {finding["rule"] for finding in findings} == {"artefact-not-built"}

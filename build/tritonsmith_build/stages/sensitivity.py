@@ -98,7 +98,7 @@ def search(source: Path, quantized: Path, calibration: Sequence[Arrays], *, batc
 
 
 def _answers(file: Path, data: Sequence[Arrays]) -> NDArray[np.float64]:
-    return run_all(session_from_file(file), iter(data)).astype(np.float64)
+    return run_all(session_from_file(file, as_written=True), iter(data)).astype(np.float64)
 
 
 def _distance(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
