@@ -49,7 +49,7 @@ def encode_records(what: str, tensors: Mapping[str, str], lists: Collection[str]
     """
 
     def encode(records: Any, max_batch_size: int) -> Call:
-        single = isinstance(records, Mapping)
+        single = isinstance(records, Mapping | str)
         items = [records] if single else _listed(records)
         if not items:
             raise InvalidInputError(f"no {what.partition(' ')[2]} was given; give at least one")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonsmith import InvalidInputError, ServerError
 from tritonsmith.answers import decode_vectors
 from tritonsmith.calls import Call, encode_texts
-from tritonsmith.codec import TASKS, ModelInfo, info_from_config
+from tritonsmith.codec import TASKS, ModelInfo, encoded, info_from_config
 from wild_text import any_text
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -83,6 +84,64 @@ def test_half_a_surrogate_pair_is_named_by_item_and_character(before: str, half:
         encode_texts(["fine", before + half + after], 8)
     assert caught.value.item == 1
     assert f"character {len(before)} " in caught.value.reason
+
+
+QUERIES = st.lists(st.tuples(any_text, st.lists(any_text, min_size=1, max_size=9)), min_size=1, max_size=12)
+
+
+@given(QUERIES, st.integers(1, 8))
+def test_queries_share_a_request_where_they_have_equally_many_documents_and_room(queries: Any, size: int) -> None:
+    items = [{"query": query, "documents": documents} for query, documents in queries]
+    call = TASKS["text-ranking"].encode(items, size)
+    made = []
+    for request, offset in zip(call.requests, call.offsets, strict=True):
+        assert len(made) == offset
+        assert len(request["QUERY"]) == 1 or request["DOCUMENTS"].size <= size
+        for query, documents in zip(request["QUERY"], request["DOCUMENTS"], strict=True):
+            made.append({"query": query[0].decode(), "documents": [document.decode() for document in documents]})
+    assert made == items
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({"question": "a"}, "item 0: a question is {'question': …, 'context': …}, not the keys 'question'"),
+        ({"question": "a", "context": 5}, "item 0: a text is needed, not int 5"),
+        ("who?", "item 0: a question is {'question': …, 'context': …}, not str"),
+    ],
+    ids=["key missing", "number", "text"],
+)
+def test_a_question_without_its_context_is_refused(item: Any, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{re.escape(said)}"):
+        TASKS["question-answering"].encode(item if isinstance(item, str) else [item], 8)
+
+
+def test_documents_may_not_be_empty() -> None:
+    with pytest.raises(InvalidInputError, match=r"^item 0: documents is empty; give at least one$"):
+        TASKS["text-ranking"].encode({"query": "a", "documents": []}, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "topics needs candidate_labels; give a list of texts"),
+        ({"candidate_labels": []}, "candidate_labels cannot be []; give a list of texts"),
+        ({"candidate_labels": ["a"], "multi_label": 1}, "multi_label cannot be 1; give True or False"),
+    ],
+    ids=["none", "empty", "no flag"],
+)
+def test_an_option_that_is_needed_or_makes_no_sense_is_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{re.escape(said)}$"):
+        encoded(ModelInfo("topics", "zero-shot-classification", 8), "rain", options)
+
+
+def test_labels_go_with_every_text_and_share_out_the_batch() -> None:
+    options = {"candidate_labels": ["a", "b", "c"], "multi_label": True}
+    call = encoded(ModelInfo("topics", "zero-shot-classification", 8), ["x", "y", "z"], options)
+    assert [request["TEXT"].tolist() for request in call.requests] == [[[b"x"], [b"y"]], [[b"z"]]]
+    assert call.requests[0]["CANDIDATE_LABELS"].tolist() == [[b"a", b"b", b"c"]] * 2
+    assert call.requests[0]["MULTI_LABEL"].tolist() == [[True]] * 2
+    assert call.requests[0]["MULTI_LABEL"].dtype == np.bool_
 
 
 @pytest.mark.parametrize(("name", "task"), [("sentiment", "text-classification"), ("embeddings", "feature-extraction")])

@@ -24,6 +24,7 @@ from tiny_models import ENTITIES, POSITIONS, WORDS, save, sentences
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 from tritonsmith import Client, InvalidInputError
 from tritonsmith.client import Pipeline
+from tritonsmith_build.tasks import TASKS
 
 PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
 WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
@@ -281,6 +282,55 @@ def asked(pipe: Pipeline, item: Any, options: dict[str, Any]) -> Any:
         return pipe(item, **options)
     except InvalidInputError as error:
         return error
+
+
+def test_the_command_line_shows_and_prints_an_answer(served: tuple[Served, list[Case]]) -> None:
+    own, cases = served
+    case, options = cases[0], cases[0].options[-1]
+    item = case.items[1] if isinstance(case.items[1], str) else json.dumps(case.items[1], ensure_ascii=False)
+    asked = [f"--option={name}={json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
+    command = [sys.executable, "-m", "tritonsmith_build", "infer", case.name, item, f"--url={own.grpc}", *asked]
+    printed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+    (answer,) = map(json.loads, printed.splitlines())
+    assert answer.pop("text") == item
+    (shown,) = [subprocess.run(command, capture_output=True, text=True, check=True).stdout]
+    assert shown.split()[1] in answer
+    assert flattened(answer) == pytest.approx(flattened(ask_alone(own, case, options)), abs=1e-6)
+
+
+def ask_alone(own: Served, case: Case, options: dict[str, Any]) -> Any:
+    with Client(own.grpc) as client:
+        return client.pipeline(case.name)(case.items[1], **options)
+
+
+def flattened(answer: Any) -> list[float]:
+    """Every number in it."""
+    if isinstance(answer, dict):
+        return [number for value in answer.values() for number in flattened(value)]
+    if isinstance(answer, list | np.ndarray):
+        return [number for value in answer for number in flattened(value)]
+    return [float(answer)] if isinstance(answer, int | float | np.floating) else []
+
+
+FAMILIES = {
+    "bert": "BERT",
+    "distilbert": "DistilBERT",
+    "roberta": "RoBERTa",
+    "xlm_roberta": "XLM-RoBERTa",
+    "deberta": "DeBERTa-v2",
+    "albert": "ALBERT",
+    "electra": "ELECTRA",
+    "mpnet": "MPNet",
+    "modernbert": "ModernBERT",
+}
+
+
+def test_the_readme_names_the_families_and_tasks_that_are_tested_here() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"answer as transformers does:\n(.*?)\.\n", readme, flags=re.DOTALL)
+    assert re.split(r", | and ", said) == list(FAMILIES.values())
+    assert {case.family for case in CASES} == FAMILIES.keys()
+    assert {case.task for case in CASES} == TASKS.keys()
 
 
 def test_the_example_of_the_page_on_tasks_runs(served: tuple[Served, list[Case]]) -> None:

@@ -122,6 +122,10 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
 async def _served(wire: Wire, plan: Plan) -> list[Step]:
     config = await wire.config(plan.pipeline)
     most = info_from_config(plan.pipeline, config).max_batch_size
+    needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
+    if needed != ["TEXT"]:
+        what = f"{plan.pipeline} is asked {' and '.join(needed)}; only pipelines that are asked single texts are profiled"
+        raise SmithError(what, where=plan.pipeline, fix="load it with your own requests and read the server's /metrics")
     if plan.batch > max(1, most):
         raise SmithError(f"{plan.pipeline} takes at most {most} texts a request", where="--batch", fix="give it fewer")
     return [step_of(model, version, await wire.config(model)) for model, version in ensemble_steps(config, plan.pipeline)]
