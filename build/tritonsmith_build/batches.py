@@ -27,7 +27,7 @@ def batches(
 ) -> Iterator[Arrays]:
     """Consecutive batches of ``rows`` texts; ``length`` pads and cuts every row to it, else ``padding`` says how long."""
     # The engine's inputs alone, of texts one by one, however the task asks.
-    settings = replace(settings, beside=(), reads="texts", cut="longest_first", stride=0)
+    settings = replace(settings, beside=(), reads="readers.texts", cut="longest_first", stride=0)
     if length is not None:
         settings, padding = replace(settings, max_length=length, buckets=(length,)), "bucket"
     step = Tokenize(Tokenizer.from_file(str(tokenizer)), settings, padding=padding, count=lambda name, amount: None)

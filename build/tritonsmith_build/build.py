@@ -15,9 +15,9 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.proving import Graph, Proving
 from tritonsmith_build.publish import Built, Proved, Publication
 from tritonsmith_build.source import locate
-from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
 from tritonsmith_build.stages.gate import check
+from tritonsmith_build.tables import PipelineSpec, Precision
 from tritonsmith_build.targets import TARGETS, TargetName
 from tritonsmith_build.tasks import TASKS
 from tritonsmith_build.work import Work, figures_in, megabytes, served_code, write_figures
@@ -93,7 +93,7 @@ class _Build:
             read(spec, self.source, folder)
 
         wishes = [part.model_dump(mode="json") for part in (spec.input, spec.output)]
-        own = code("stages/read.py", "stages/answers.py", "stages/beside.py", "facts.py", "tasks.py")
+        own = code("stages/read.py", "stages/beside.py", "facts.py", "task.py", "tasks/labels.py", self.task.file)
         self._read_key = digest(
             own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files, self.source.adapter_files
         )

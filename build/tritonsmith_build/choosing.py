@@ -12,9 +12,9 @@ from tritonsmith_steps.runtimes import FILE, PLAIN, Choice
 
 from tritonsmith_build.measuring import processor
 from tritonsmith_build.proving import Graph
-from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import code, digest, versions
 from tritonsmith_build.stages.gate import GateError, check
+from tritonsmith_build.tables import Precision
 from tritonsmith_build.work import Work, figures_in, served_code, write_figures
 
 _ANY = (Choice("openvino", "fp32"), PLAIN)

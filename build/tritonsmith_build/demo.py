@@ -10,8 +10,9 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 from tritonsmith import Client, Pipeline
+from tritonsmith.codec import TASKS
 
-from tritonsmith_build.infer import ROWS, cells
+from tritonsmith_build.infer import cells, row_of
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.serve import Say, Wanted, default_log, started
 
@@ -41,7 +42,7 @@ def _answers(name: str, url: str) -> Table:
     scheme = url.partition(":")[0]
     with Client(url) as client:
         pipe = client.pipeline(name)
-        rows = [ROWS[pipe.info.task](answer) for answer in pipe(SENTENCES)]
+        rows = [row_of(answer, TASKS[pipe.info.task].called) for answer in pipe(SENTENCES)]
         times = [_median_seconds(pipe, text) for text in SENTENCES]
     table = Table("text", *cells(rows[0]), "ms", title=f"{name} over {scheme}", title_justify="left", box=None, pad_edge=False)
     for text, row, seconds in zip(SENTENCES, rows, times, strict=True):

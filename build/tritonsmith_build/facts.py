@@ -9,7 +9,7 @@ import tomli_w
 from pydantic import Field, PositiveInt, ValidationError
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.spec import PipelineSpec, Pooling, Table
+from tritonsmith_build.tables import PipelineSpec, Pooling, Table
 
 Activation = Literal["softmax", "sigmoid", "none"]
 

@@ -19,7 +19,8 @@ from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.finetune import FinetuneResult, FinetuneSettings, finetune
 from tritonsmith_build.repository import place_files
 from tritonsmith_build.source import ModelSource, locate
-from tritonsmith_build.spec import PipelineSpec, TextClassification
+from tritonsmith_build.tables import PipelineSpec
+from tritonsmith_build.tasks.text_classification import TextClassification
 
 _VERSIONS = ("torch", "transformers", "peft")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,32 +17,9 @@ from tritonsmith.codec import TASKS
 
 from tritonsmith_build.errors import SmithError
 
-# What a task's answer is called in JSON, and how it is shown in a cell or two of a table.
-Row = Callable[[Any], dict[str, Any]]
 _SHOWN_VALUES = 4
-
-
-def _classes(answer: Any) -> dict[str, Any]:
-    return answer if isinstance(answer, dict) else {"classes": answer}
-
-
-def _vector(answer: Any) -> dict[str, Any]:
-    return {"embedding": np.asarray(answer).tolist()}
-
-
-def _called(name: str) -> Row:
-    return lambda answer: {name: answer}
-
-
-ROWS: dict[str, Row] = {
-    "text-classification": _classes,
-    "zero-shot-classification": lambda answer: {key: answer[key] for key in ("labels", "scores")},
-    "token-classification": _called("entities"),
-    "question-answering": _called("answers"),
-    "fill-mask": _called("tokens"),
-    "feature-extraction": _vector,
-    "text-ranking": _called("documents"),
-}
+_NAMES = ("label", "entity", "entity_group", "token_str", "answer", "corpus_id")
+"""What one of several answers is called by, whichever of them it has."""
 
 
 def options_from(given: Sequence[str]) -> dict[str, Any]:
@@ -87,12 +64,19 @@ def infer(
 
 
 def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any]) -> list[dict[str, Any]]:
-    row, task = ROWS[pipe.info.task], TASKS[pipe.info.task]
+    task = TASKS[pipe.info.task]
     items = [_item(number, text, task.keys) for number, text in enumerate(texts)] if task.keys else list(texts)
     answers = pipe(items, **options)
     if task.unwraps_one and len(items) == 1:
         answers = [answers]
-    return [{"text": text, **row(answer)} for text, answer in zip(texts, answers, strict=True)]
+    return [{"text": text, **row_of(answer, task.called)} for text, answer in zip(texts, answers, strict=True)]
+
+
+def row_of(answer: Any, called: str) -> dict[str, Any]:
+    """An answer with names: those it has, else what its task calls it."""
+    if isinstance(answer, Mapping):
+        return {key: value for key, value in answer.items() if key != "sequence"}  # which is the text again
+    return {called: answer.tolist() if isinstance(answer, np.ndarray) else answer}
 
 
 def _item(number: int, text: str, keys: Sequence[str]) -> Any:
@@ -144,48 +128,32 @@ def _print_json(rows: Iterable[dict[str, Any]]) -> None:
     sys.stdout.flush()
 
 
-def cells(row: dict[str, Any]) -> dict[str, str]:
+def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """An answer as a person reads it: a score to four places, a vector by its first values."""
-    for name, show in _CELLS.items():
-        if name in row:
-            return {name: show(row)}
-    return {"label": row["label"], "score": _score(row["score"])}
+    if "labels" in row:
+        return {"labels": ", ".join(f"{label} {score:.4f}" for label, score in zip(row["labels"], row["scores"], strict=True))}
+    return {key: _cell(value) for key, value in row.items() if key != "text"}
 
 
-def _score(score: float) -> str:
-    return f"{score:.4f}"
+def _cell(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.4f}"
+        case [float(), *_]:
+            return f"{' '.join(f'{number:+.4f}' for number in value[:_SHOWN_VALUES])} … ({len(value)} values)"
+        case [[*_], *_]:
+            return " | ".join(map(_cell, value))
+        case [*_]:
+            return ", ".join(map(_one, value))
+    return str(value)
 
 
-def _values(row: dict[str, Any]) -> str:
-    values = row["embedding"]
-    return f"{' '.join(f'{value:+.4f}' for value in values[:_SHOWN_VALUES])} … ({len(values)} values)"
-
-
-def _entity(entity: dict[str, Any]) -> str:
-    label = entity.get("entity") or entity["entity_group"]
-    return f"{label} {entity['word']!r} {entity['start']}–{entity['end']} {_score(entity['score'])}"
-
-
-def _found(answer: dict[str, Any]) -> str:
-    return f"{answer['answer']!r} {answer['start']}–{answer['end']} {_score(answer['score'])}"
-
-
-def _filled(tokens: list[Any]) -> str:
-    masks = tokens if isinstance(tokens[0], list) else [tokens]
-    return " | ".join(", ".join(f"{token['token_str'].strip()} {_score(token['score'])}" for token in mask) for mask in masks)
-
-
-_CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "embedding": _values,
-    "entities": lambda row: ", ".join(map(_entity, row["entities"])),
-    "classes": lambda row: ", ".join(f"{entry['label']} {_score(entry['score'])}" for entry in row["classes"]),
-    "labels": lambda row: ", ".join(
-        f"{label} {_score(score)}" for label, score in zip(row["labels"], row["scores"], strict=True)
-    ),
-    "answers": lambda row: ", ".join(map(_found, row["answers"] if isinstance(row["answers"], list) else [row["answers"]])),
-    "tokens": lambda row: _filled(row["tokens"]),
-    "documents": lambda row: ", ".join(f"{entry['corpus_id']} {_score(entry['score'])}" for entry in row["documents"]),
-}
+def _one(answer: Mapping[str, Any]) -> str:
+    """One of several: what it is called, where it stands, its score."""
+    name = str(next(answer[key] for key in _NAMES if key in answer)).strip()
+    word = f" {answer['word']!r}" if "word" in answer else ""
+    place = f" {answer['start']}–{answer['end']}" if "start" in answer else ""
+    return f"{name}{word}{place} {answer['score']:.4f}"
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.spec import PipelineSpec, spec_from_file
+from tritonsmith_build.spec import spec_from_file
+from tritonsmith_build.tables import PipelineSpec
 
 FOLDER = Path("pipelines")
 

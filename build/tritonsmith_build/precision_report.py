@@ -19,9 +19,9 @@ from tritonsmith_build.facts import facts_from_lock
 from tritonsmith_build.measuring import median_seconds, processor
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import VERSION, Names
-from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stagecache import StageCache, versions
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.work import examples_of
 

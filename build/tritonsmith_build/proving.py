@@ -137,7 +137,7 @@ class Proving:
 
             reference = outputs(self.fp32.file)
             candidate = reference if graph.file == self.fp32.file else outputs(_run_as(graph.file, folder, simulated))
-            figures = FIGURES[TASKS[work.spec.task].engine_output](reference, candidate, labels, work.facts)
+            figures = FIGURES[TASKS[work.spec.task].figures](reference, candidate, labels, work.facts)
             write_figures(folder / "gate.json", {"texts": len(work.gate.texts), **figures})
 
         def note(folder: Path) -> str:

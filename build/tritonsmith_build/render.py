@@ -9,10 +9,11 @@ from typing import Any
 
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
-from tritonsmith_build.spec import PipelineSpec, Serving
 from tritonsmith_build.step_files import beside, step_settings
+from tritonsmith_build.tables import PipelineSpec, Serving
 from tritonsmith_build.targets import TARGETS
-from tritonsmith_build.tasks import TASKS, Tensor
+from tritonsmith_build.task import Tensor
+from tritonsmith_build.tasks import TASKS
 
 VERSION = 1
 ROWS = 4096

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.hashing import sha256
-from tritonsmith_build.spec import PipelineSpec
+from tritonsmith_build.tables import PipelineSpec
 
 MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "pytorch_model*.bin", "*.model", "*/config.json")
 WEIGHTS = (".safetensors", ".bin")

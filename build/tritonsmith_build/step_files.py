@@ -10,7 +10,7 @@ from tritonsmith_steps.settings import defaults
 from tritonsmith_steps.tokenize import TokenizeSettings
 
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import PipelineSpec
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tritonsmith_build.leave_out import LEAVE_OUT
-from tritonsmith_build.spec import Precision
+from tritonsmith_build.tables import Precision
 
 TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 

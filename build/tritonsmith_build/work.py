@@ -15,9 +15,9 @@ from tritonsmith_steps.tokenize import TokenizeSettings
 from tritonsmith_build.examples import Examples, examples_from_file
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stagecache import StageCache, steps_code
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
 
 _CALIBRATION_TEXTS = 256

@@ -50,6 +50,8 @@ class Task:
     options: Mapping[str, Option]
     keys: tuple[str, ...] = ()
     """What an item that is a dictionary has; nothing where items are texts."""
+    called: str = "answers"
+    """What several answers to one item are called together."""
     unwraps_one: bool = False
     """Whether the answer to a list of one item comes without the list, as transformers has it."""
 
@@ -61,6 +63,7 @@ TASKS: dict[str, Task] = {
         encode_texts_or_pairs,
         decode_classes,
         {"top_k": TOP_K, "function_to_apply": one_of(("softmax", "sigmoid", "none"), "FUNCTION_TO_APPLY")},
+        called="classes",
     ),
     "zero-shot-classification": Task(
         encode_texts,
@@ -71,6 +74,7 @@ TASKS: dict[str, Task] = {
         encode_texts,
         decode_json("ENTITIES"),
         {"aggregation_strategy": one_of(("none", "simple", "first", "average", "max"), "AGGREGATION_STRATEGY")},
+        called="entities",
     ),
     "question-answering": Task(
         # How many windows a context makes is for the server to see: one a request, so that no other has to wait for it.
@@ -83,13 +87,14 @@ TASKS: dict[str, Task] = {
         },
         keys=tuple(_QUESTION),
     ),
-    "fill-mask": Task(encode_texts, decode_tokens, {"top_k": count("TOP_K")}, unwraps_one=True),
-    "feature-extraction": Task(encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME")}),
+    "fill-mask": Task(encode_texts, decode_tokens, {"top_k": count("TOP_K")}, unwraps_one=True, called="tokens"),
+    "feature-extraction": Task(encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME")}, called="embedding"),
     "text-ranking": Task(
         encode_records("a query", _QUERY, lists=("documents",)),
         decode_ranking,
         {"top_k": TOP_K, "return_documents": flag()},
         keys=tuple(_QUERY),
+        called="documents",
     ),
 }
 

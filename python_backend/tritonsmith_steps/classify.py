@@ -85,3 +85,6 @@ class Classify:
         order = np.argsort(-scores, axis=-1, kind="stable")
         answers = {"LABEL": self._labels[order], "SCORE": np.take_along_axis(scores, order, axis=-1)}
         return parted(answers, [len(request["logits"]) for request in requests])
+
+
+STEP = Classify

@@ -10,6 +10,8 @@ import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, gathered, parted
 from tritonsmith_steps.classify import Floats
+from tritonsmith_steps.items import Item
+from tritonsmith_steps.readers import Asked
 from tritonsmith_steps.settings import settings_from
 
 
@@ -20,6 +22,20 @@ class EmbedSettings:
     normalize: bool
     truncate_dim: int | None = None
     normalize_again: bool = False
+
+
+def prompted(asked: Asked) -> list[Item]:
+    """``TEXT`` after the prompt that ``PROMPT_NAME`` names, or the model's own."""
+    limits = asked.limits
+    items = []
+    for item, (text, name) in enumerate(
+        zip(asked.texts("TEXT", "text"), asked.option("PROMPT_NAME", limits.prompt), strict=True)
+    ):
+        if name is not None and name not in limits.prompts:
+            known = ", ".join(limits.prompts) or "none"
+            raise ValueError(f"item {item}: there is no prompt {name!r}; the model has {known}")
+        items.append(Item([limits.prompts[name] + text if name is not None else text]))
+    return items
 
 
 class Embed:
@@ -49,3 +65,6 @@ def _normalized(vectors: Floats) -> Floats:
     # torch.nn.functional.normalize, which sentence-transformers uses, has the same floor
     scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return scaled
+
+
+STEP = Embed

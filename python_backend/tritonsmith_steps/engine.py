@@ -52,3 +52,6 @@ class CpuEngine:
                 for output, request in zip(outputs, requests, strict=True)
             ]
         return [*outputs]
+
+
+STEP = CpuEngine

@@ -161,3 +161,6 @@ STRATEGIES: dict[str, Callable[[Entities, Sequence[Token]], list[Entity]]] = {
     "average": lambda step, tokens: step.words(tokens, lambda scores: scores.mean(axis=0)),
     "max": lambda step, tokens: step.words(tokens, lambda scores: scores[scores.max(axis=1).argmax()]),
 }
+
+
+STEP = Entities

@@ -88,3 +88,6 @@ class Fill:
                 }
             )
         return found
+
+
+STEP = Fill

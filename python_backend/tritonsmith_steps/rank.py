@@ -10,7 +10,8 @@ import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import ACTIVATIONS, Floats
-from tritonsmith_steps.items import items_in, stacked
+from tritonsmith_steps.items import Item, items_in, stacked
+from tritonsmith_steps.readers import Asked
 from tritonsmith_steps.settings import settings_from
 
 
@@ -21,8 +22,14 @@ class RankSettings:
     activation: str
 
 
+def documents(asked: Asked) -> list[Item]:
+    """``QUERY`` with each of ``DOCUMENTS``."""
+    queries, found = asked.texts("QUERY", "query"), asked.lists("DOCUMENTS", "document")
+    return [Item([(query, text) for text in row]) for query, row in zip(queries, found, strict=True)]
+
+
 class Rank:
-    """``scores`` FP32 ``[pairs, 1]`` of each query's documents to ``INDEX`` INT32 and ``SCORE`` ``[queries, documents]``.
+    """``logits`` FP32 ``[pairs, 1]`` of each query's documents to ``INDEX`` INT32 and ``SCORE`` ``[queries, documents]``.
 
     The best comes first, as ``CrossEncoder.rank`` of sentence-transformers has it; ``INDEX`` counts the documents as they came.
     """
@@ -37,9 +44,12 @@ class Rank:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order."""
-        return [stacked([self._answer(rows["scores"]) for _, rows in items_in(request)]) for request in requests]
+        return [stacked([self._answer(rows["logits"]) for _, rows in items_in(request)]) for request in requests]
 
     def _answer(self, logits: Floats) -> Arrays:
         scores = self._scores(logits[:, 0]).astype(np.float32)
         order = np.argsort(-scores, kind="stable")
         return {"INDEX": order.astype(np.int32), "SCORE": scores[order]}
+
+
+STEP = Rank

@@ -1,10 +1,10 @@
-"""What a request asks, read into texts to encode and checked item by item: a reader for each way of asking."""
+"""What a request asks, read into texts to encode and checked item by item. What only one task asks stands with its step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from string import Formatter
+from importlib import import_module
 from typing import Any
 
 from tritonsmith_steps.arrays import Arrays
@@ -83,74 +83,14 @@ def texts(asked: Asked) -> list[Item]:
     return [Item([pair]) for pair in zip(found, others, strict=True)]
 
 
-def prompted(asked: Asked) -> list[Item]:
-    """``TEXT`` after the prompt that ``PROMPT_NAME`` names, or the model's own."""
-    limits = asked.limits
-    items = []
-    for item, (text, name) in enumerate(
-        zip(asked.texts("TEXT", "text"), asked.option("PROMPT_NAME", limits.prompt), strict=True)
-    ):
-        if name is not None and name not in limits.prompts:
-            known = ", ".join(limits.prompts) or "none"
-            raise ValueError(f"item {item}: there is no prompt {name!r}; the model has {known}")
-        items.append(Item([limits.prompts[name] + text if name is not None else text]))
-    return items
+Reader = Callable[[Asked], list[Item]]
 
 
-def hypotheses(asked: Asked) -> list[Item]:
-    """``TEXT`` with each of ``CANDIDATE_LABELS`` put into ``HYPOTHESIS_TEMPLATE``; ``MULTI_LABEL``: several may be true."""
-    rows = zip(
-        asked.texts("TEXT", "text"),
-        asked.lists("CANDIDATE_LABELS", "label"),
-        asked.option("HYPOTHESIS_TEMPLATE", "This example is {}."),
-        asked.option("MULTI_LABEL", False),
-        strict=True,
-    )
-    return [
-        Item([(text, _filled(item, template, label)) for label in labels], {"labels": labels, "multi_label": several})
-        for item, (text, labels, template, several) in enumerate(rows)
-    ]
-
-
-def _filled(item: int, template: str, label: str) -> str:
-    """As ``template.format(label)`` for a template with one ``{}``: what else a caller may write there is not for a server."""
+def reader_named(name: str) -> Reader:
+    """``module.function`` of this package. Raises ValueError where there is none."""
+    module, _, function = name.rpartition(".")
     try:
-        parts = list(Formatter().parse(template))
-    except ValueError:
-        parts = []
-    if [part[1:] for part in parts if part[1] is not None] != [("", "", None)]:
-        raise ValueError(f"item {item}: hypothesis_template {template!r:.80} must have one place for a label; write {{}} there")
-    return "".join(before + (label if field is not None else "") for before, field, _, _ in parts)
-
-
-def documents(asked: Asked) -> list[Item]:
-    """``QUERY`` with each of ``DOCUMENTS``."""
-    queries, found = asked.texts("QUERY", "query"), asked.lists("DOCUMENTS", "document")
-    return [Item([(query, text) for text in row]) for query, row in zip(queries, found, strict=True)]
-
-
-def contexts(asked: Asked) -> list[Item]:
-    """``QUESTION`` with its ``CONTEXT``, and how many answers of what sort are wanted."""
-    options = {
-        "top_k": asked.option("TOP_K", 1),
-        "max_answer_len": asked.option("MAX_ANSWER_LEN", 15),
-        "handle_impossible_answer": asked.option("HANDLE_IMPOSSIBLE_ANSWER", False),
-    }
-    for name in ("top_k", "max_answer_len"):
-        for item, value in enumerate(options[name]):
-            if value < 1:
-                raise ValueError(f"item {item}: {name} is {value}; give at least 1")
-    pairs = zip(asked.texts("QUESTION", "question"), asked.texts("CONTEXT", "context"), strict=True)
-    return [
-        Item([(question, context)], {"context": context, **{name: values[item] for name, values in options.items()}})
-        for item, (question, context) in enumerate(pairs)
-    ]
-
-
-READERS: dict[str, Callable[[Asked], list[Item]]] = {
-    "texts": texts,
-    "prompted": prompted,
-    "hypotheses": hypotheses,
-    "documents": documents,
-    "contexts": contexts,
-}
+        found: Reader = getattr(import_module(f"tritonsmith_steps.{module}"), function)
+    except (ImportError, AttributeError, TypeError):
+        raise ValueError(f"there is no reader {name!r}; use one such as readers.texts") from None
+    return found

@@ -13,18 +13,6 @@ import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
 
-# Imported by the process that needs it: a tokenizing one has no use for an engine.
-STEPS = {
-    "tokenize": "tritonsmith_steps.tokenize:Tokenize",
-    "engine": "tritonsmith_steps.engine:CpuEngine",
-    "classify": "tritonsmith_steps.classify:Classify",
-    "embed": "tritonsmith_steps.embed:Embed",
-    "entities": "tritonsmith_steps.entities:Entities",
-    "zeroshot": "tritonsmith_steps.zeroshot:ZeroShot",
-    "spans": "tritonsmith_steps.spans:Spans",
-    "fill": "tritonsmith_steps.fill:Fill",
-    "rank": "tritonsmith_steps.rank:Rank",
-}
 METRICS = {
     "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
     "padding": ("tritonsmith_padding_tokens_total", "Padding tokens added; their share is padding / (tokens + padding)"),
@@ -48,8 +36,7 @@ class _Meters:
 
 
 def triton_model(step: str) -> type:
-    """The class that Triton looks for in a ``model.py``, for a row of ``STEPS``."""
-    module, _, name = STEPS[step].partition(":")
+    """The class that Triton looks for in a ``model.py``, for the ``STEP`` of one of this package's modules."""
 
     class TritonPythonModel:
         def initialize(self, args: dict[str, str]) -> None:
@@ -58,7 +45,7 @@ def triton_model(step: str) -> type:
             folder = Path(args["model_repository"]) / args["model_version"]
             self._inputs = [tensor["name"] for tensor in config["input"]]
             try:
-                made = getattr(import_module(module), name).load(folder, parameters, _Meters(args["model_name"]))
+                made = import_module(f"tritonsmith_steps.{step}").STEP.load(folder, parameters, _Meters(args["model_name"]))
             except Exception as error:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
             if about := getattr(made, "about", ""):

@@ -13,11 +13,30 @@ from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import Floats, softmax
-from tritonsmith_steps.items import items_in
+from tritonsmith_steps.items import Item, items_in
+from tritonsmith_steps.readers import Asked
 
 Answer = dict[str, Any]
 _CONTEXT = 1
 """The second text of a pair."""
+
+
+def contexts(asked: Asked) -> list[Item]:
+    """``QUESTION`` with its ``CONTEXT``, and how many answers of what sort are wanted."""
+    options = {
+        "top_k": asked.option("TOP_K", 1),
+        "max_answer_len": asked.option("MAX_ANSWER_LEN", 15),
+        "handle_impossible_answer": asked.option("HANDLE_IMPOSSIBLE_ANSWER", False),
+    }
+    for name in ("top_k", "max_answer_len"):
+        for item, value in enumerate(options[name]):
+            if value < 1:
+                raise ValueError(f"item {item}: {name} is {value}; give at least 1")
+    pairs = zip(asked.texts("QUESTION", "question"), asked.texts("CONTEXT", "context"), strict=True)
+    return [
+        Item([(question, context)], {"context": context, **{name: values[item] for name, values in options.items()}})
+        for item, (question, context) in enumerate(pairs)
+    ]
 
 
 class Spans:
@@ -85,3 +104,6 @@ def _spans(words: NDArray[np.int32], offsets: NDArray[np.int32], scores: Floats)
         if start + more < len(words):
             first, last = np.flatnonzero(words == words[start])[0], np.flatnonzero(words == words[start + more])[-1]
             yield float(scores[start, more]), (int(offsets[first, 0]), int(offsets[last, 1]))
+
+
+STEP = Spans

@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, spans
 from tritonsmith_steps.items import ITEM, Item, Text, item_column
-from tritonsmith_steps.readers import READERS, Asked, Limits
+from tritonsmith_steps.readers import Asked, Limits, reader_named
 from tritonsmith_steps.settings import settings_from
 
 Padding = Literal["bucket", "longest"]
@@ -33,8 +33,8 @@ class TokenizeSettings:
     truncation_side: Literal["left", "right"]
     beside: Sequence[str] = ()
     """Of ``PLACES`` and ``ITEM``, what a later step needs to find its way back to the text."""
-    reads: str = "texts"
-    """How a request is read: a row of ``READERS``."""
+    reads: str = "readers.texts"
+    """How a request is read: ``module.function`` of this package."""
     cut: Cut = "longest_first"
     """Which text of a pair gives way where both together are too long."""
     stride: int = 0
@@ -47,8 +47,6 @@ class TokenizeSettings:
     def __post_init__(self) -> None:
         if self.max_length > max(self.buckets, default=0):
             raise ValueError(f"max_length {self.max_length} exceeds the last of buckets {list(self.buckets)}")
-        if self.reads not in READERS:
-            raise ValueError(f"reads {self.reads!r} is unknown; use one of {', '.join(READERS)}")
 
 
 class Tokenize:
@@ -68,6 +66,7 @@ class Tokenize:
             settings.max_length, stride=settings.stride, strategy=settings.cut, direction=settings.truncation_side
         )
         self._tokenizer, self._settings, self._padding, self._count, self._most = tokenizer, settings, padding, count, most
+        self._reader = reader_named(settings.reads)
         self._limits = Limits(settings.max_bytes, settings.prompts, settings.prompt)
 
     @classmethod
@@ -89,7 +88,7 @@ class Tokenize:
 
     def _read(self, request: Arrays) -> list[Item] | ValueError:
         try:
-            items = READERS[self._settings.reads](Asked(request, self._limits))
+            items = self._reader(Asked(request, self._limits))
             if self._settings.stride:
                 self._check_room(items)
         except ValueError as error:
@@ -194,3 +193,6 @@ PLACES: Mapping[str, Place] = {
 }
 """INT32 ``[rows, length]``: where a token stands in its text, in characters (two numbers); whether it is none of the text's; of
 which text of a pair it is; which word of it. -1 is none."""
+
+
+STEP = Tokenize

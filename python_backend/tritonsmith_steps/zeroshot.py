@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import Floats, softmax
-from tritonsmith_steps.items import items_in, stacked
+from tritonsmith_steps.items import Item, items_in, stacked
+from tritonsmith_steps.readers import Asked
 from tritonsmith_steps.settings import settings_from
 
 
@@ -21,6 +23,32 @@ class ZeroShotSettings:
 
     entailment: int
     contradiction: int
+
+
+def hypotheses(asked: Asked) -> list[Item]:
+    """``TEXT`` with each of ``CANDIDATE_LABELS`` put into ``HYPOTHESIS_TEMPLATE``; ``MULTI_LABEL``: several may be true."""
+    rows = zip(
+        asked.texts("TEXT", "text"),
+        asked.lists("CANDIDATE_LABELS", "label"),
+        asked.option("HYPOTHESIS_TEMPLATE", "This example is {}."),
+        asked.option("MULTI_LABEL", False),
+        strict=True,
+    )
+    return [
+        Item([(text, _filled(item, template, label)) for label in labels], {"labels": labels, "multi_label": several})
+        for item, (text, labels, template, several) in enumerate(rows)
+    ]
+
+
+def _filled(item: int, template: str, label: str) -> str:
+    """As ``template.format(label)`` for a template with one ``{}``: what else a caller may write there is not for a server."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        parts = []
+    if [part[1:] for part in parts if part[1] is not None] != [("", "", None)]:
+        raise ValueError(f"item {item}: hypothesis_template {template!r:.80} must have one place for a label; write {{}} there")
+    return "".join(before + (label if field is not None else "") for before, field, _, _ in parts)
 
 
 class ZeroShot:
@@ -51,3 +79,6 @@ class ZeroShot:
         order = np.argsort(scores)[::-1]
         labels = np.array([label.encode() for label in about["labels"]], dtype=np.object_)
         return {"LABEL": labels[order], "SCORE": scores[order].astype(np.float32)}
+
+
+STEP = ZeroShot

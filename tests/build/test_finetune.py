@@ -21,8 +21,8 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.finetune import FinetuneResult, FinetuneSettings
 from tritonsmith_build.finetuning import Data, finetune_for
 from tritonsmith_build.source import locate
-from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stages.model import model_from_source
+from tritonsmith_build.tables import PipelineSpec
 from workbench import read_model, snapshot, write_spec
 
 LABELS = ["BAD", "GOOD"]

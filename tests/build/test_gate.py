@@ -10,9 +10,10 @@ from sklearn import metrics
 from sklearn.metrics.pairwise import paired_cosine_distances
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import ClassifyGate, EmbedGate
 from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, embed_figures
 from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.tasks.feature_extraction import EmbedGate
+from tritonsmith_build.tasks.text_classification import ClassifyGate
 from workbench import some_facts
 
 THREE = some_facts()
@@ -88,7 +89,7 @@ def test_a_vector_of_zeros_is_like_no_other() -> None:
 
 
 def test_there_are_figures_for_the_output_of_every_task() -> None:
-    assert {task.engine_output for task in TASKS.values()} == FIGURES.keys()
+    assert {task.figures for task in TASKS.values()} == FIGURES.keys()
 
 
 # Limits

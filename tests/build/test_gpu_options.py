@@ -14,7 +14,7 @@ from tritonsmith_build.gpu.logger import excused, logger_of
 from tritonsmith_build.gpu.options import TimingCache, configure
 from tritonsmith_build.gpu.plan import plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile
-from tritonsmith_build.spec import TensorRT
+from tritonsmith_build.tables import TensorRT
 
 GIBIBYTE = 2**30
 

@@ -19,8 +19,9 @@ from tritonsmith_build.pbtxt import config_from_text
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.publish import Built
 from tritonsmith_build.server.plans import Gpu
-from tritonsmith_build.spec import Precision, spec_from_file
+from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.stagecache import StageCache
+from tritonsmith_build.tables import Precision
 from workbench import Workplace, copy_of
 
 H100 = Gpu("stand-in for an H100", "9.0", "580.95.05")

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.render import ROWS, overlay, rendered
-from tritonsmith_build.spec import PipelineSpec
+from tritonsmith_build.tables import PipelineSpec
 from workbench import some_facts, write_spec
 
 GOLDEN = Path(__file__).parent.parent / "golden"

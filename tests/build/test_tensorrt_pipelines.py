@@ -17,9 +17,9 @@ from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import profiles_for
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.stages.proof import weight_shares
+from tritonsmith_build.tables import Precision
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 LAYERS = 6  # of MiniLM: in each 6 products by a weight and 2 of two activations

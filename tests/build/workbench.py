@@ -25,13 +25,14 @@ from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.publish import Built
 from tritonsmith_build.source import locate
-from tritonsmith_build.spec import PipelineSpec, Precision, spec_from_file
+from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.stages.export import onnx_from_graph
 from tritonsmith_build.stages.graphs import EngineGraph, graph_for
 from tritonsmith_build.stages.model import model_from_source
 from tritonsmith_build.stages.read import read
 from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.tables import PipelineSpec, Precision
 from tritonsmith_build.targets import TargetName
 from tritonsmith_build.tasks import TASKS
 

@@ -18,7 +18,8 @@ from tritonsmith import Client
 from tritonsmith_build.cli import app
 from tritonsmith_build.demo import SENTENCES
 from tritonsmith_build.pipelines import specs_named
-from tritonsmith_build.spec import PipelineSpec, spec_from_file
+from tritonsmith_build.spec import spec_from_file
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

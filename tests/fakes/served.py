@@ -19,8 +19,8 @@ from rich.console import Console
 from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import StageCache
+from tritonsmith_build.tables import Precision
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120

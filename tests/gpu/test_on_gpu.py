@@ -20,8 +20,8 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.plans import host as this_host
 from tritonsmith_build.server.plans import plan_problem
-from tritonsmith_build.spec import Precision
 from tritonsmith_build.stagecache import StageCache
+from tritonsmith_build.tables import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 

@@ -23,7 +23,7 @@ from tritonsmith_build.server import health
 from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.process import TritonServer
-from tritonsmith_build.spec import PipelineSpec
+from tritonsmith_build.tables import PipelineSpec
 
 PIPELINES = ("sentiment", "embeddings")
 LACKING = re.compile(r"unable to find '?(libtriton_|backend)|unable to find backend library", re.IGNORECASE)

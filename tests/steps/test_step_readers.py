@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.items import ITEM, Item, item_column, items_in, stacked
-from tritonsmith_steps.readers import READERS, Asked, Limits
+from tritonsmith_steps.readers import Asked, Limits, reader_named
 from tritonsmith_steps.tokenize import Tokenize, TokenizeSettings
 from wild_text import wild_text
 
@@ -34,59 +34,61 @@ def tensor(rows: Sequence[Any]) -> Any:
 
 
 def read(reader: str, **tensors: Sequence[Any]) -> list[Item]:
-    return READERS[reader](Asked({name: tensor(rows) for name, rows in tensors.items()}, LIMITS))
+    return reader_named(reader)(Asked({name: tensor(rows) for name, rows in tensors.items()}, LIMITS))
 
 
 def test_each_label_makes_a_pair_with_the_text() -> None:
-    made = read("hypotheses", TEXT=["rain", "law"], CANDIDATE_LABELS=[["a", "b"], ["a", "b"]], MULTI_LABEL=[True, False])
+    made = read(
+        "zeroshot.hypotheses", TEXT=["rain", "law"], CANDIDATE_LABELS=[["a", "b"], ["a", "b"]], MULTI_LABEL=[True, False]
+    )
     assert made[0].texts == [("rain", "This example is a."), ("rain", "This example is b.")]
     assert [item.about for item in made] == [{"labels": ["a", "b"], "multi_label": several} for several in (True, False)]
 
 
 def test_what_is_written_beside_the_place_of_a_label_stays() -> None:
-    made = read("hypotheses", TEXT=["rain"], CANDIDATE_LABELS=[["{a}"]], HYPOTHESIS_TEMPLATE=["{{is}} {}?"])
+    made = read("zeroshot.hypotheses", TEXT=["rain"], CANDIDATE_LABELS=[["{a}"]], HYPOTHESIS_TEMPLATE=["{{is}} {}?"])
     assert made[0].texts == [("rain", "{{is}} {}?".format("{a}"))]
 
 
 def test_a_prompt_goes_before_the_text_that_asks_for_it() -> None:
-    assert read("prompted", TEXT=["soup"], PROMPT_NAME=["query"])[0].texts == ["find: soup"]
-    assert read("prompted", TEXT=["soup"])[0].texts == ["soup"]
-    own = READERS["prompted"](Asked({"TEXT": tensor(["soup"])}, Limits(100, {"query": "find: "}, "query")))
+    assert read("embed.prompted", TEXT=["soup"], PROMPT_NAME=["query"])[0].texts == ["find: soup"]
+    assert read("embed.prompted", TEXT=["soup"])[0].texts == ["soup"]
+    own = reader_named("embed.prompted")(Asked({"TEXT": tensor(["soup"])}, Limits(100, {"query": "find: "}, "query")))
     assert own[0].texts == ["find: soup"]
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "prompt": (
-        "prompted",
+        "embed.prompted",
         {"TEXT": ["a"], "PROMPT_NAME": ["other"]},
         "item 0: there is no prompt 'other'; the model has query",
     ),
     "template": (
-        "hypotheses",
+        "zeroshot.hypotheses",
         {"TEXT": ["a", "a"], "CANDIDATE_LABELS": [["b"], ["b"]], "HYPOTHESIS_TEMPLATE": ["{}", "no place"]},
         "item 1: hypothesis_template 'no place' must have one place for a label; write {} there",
     ),
     "template that reaches further": (
-        "hypotheses",
+        "zeroshot.hypotheses",
         {"TEXT": ["a"], "CANDIDATE_LABELS": [["b"]], "HYPOTHESIS_TEMPLATE": ["{0.__class__}"]},
         "item 0: hypothesis_template '{0.__class__}' must have one place for a label; write {} there",
     ),
     "template of any width": (
-        "hypotheses",
+        "zeroshot.hypotheses",
         {"TEXT": ["a"], "CANDIDATE_LABELS": [["b"]], "HYPOTHESIS_TEMPLATE": ["{:>999999999}"]},
         "item 0: hypothesis_template '{:>999999999}' must have one place for a label; write {} there",
     ),
     "empty label": (
-        "hypotheses",
+        "zeroshot.hypotheses",
         {"TEXT": ["a"], "CANDIDATE_LABELS": [["b", " "]]},
         "item 0: the label is empty; leave it out",
     ),
     "long document": (
-        "documents",
+        "rank.documents",
         {"QUERY": ["a"], "DOCUMENTS": [["b", "x" * 101]]},
         "item 0: 101 bytes of document; at most 100 are taken, shorten or split it",
     ),
-    "top_k": ("contexts", {"QUESTION": ["a"], "CONTEXT": ["b"], "TOP_K": [0]}, "item 0: top_k is 0; give at least 1"),
+    "top_k": ("spans.contexts", {"QUESTION": ["a"], "CONTEXT": ["b"], "TOP_K": [0]}, "item 0: top_k is 0; give at least 1"),
 }
 
 
@@ -132,7 +134,7 @@ LONG = " ".join(WORDS)
 
 
 def test_a_long_context_becomes_windows_with_its_question_in_each(make: Callable[..., Tokenize]) -> None:
-    step = make(reads="contexts", cut="only_second", stride=4, beside=[ITEM, "OFFSETS", "SEQUENCE"])
+    step = make(reads="spans.contexts", cut="only_second", stride=4, beside=[ITEM, "OFFSETS", "SEQUENCE"])
     short, long = step([question("the film", "was good"), question("the film", LONG)])
     assert isinstance(short, dict)
     assert isinstance(long, dict)
@@ -148,7 +150,7 @@ def test_a_long_context_becomes_windows_with_its_question_in_each(make: Callable
 
 
 def test_a_question_that_leaves_no_room_is_its_own_requests_error(make: Callable[..., Tokenize]) -> None:
-    step = make(reads="contexts", cut="only_second", stride=4)
+    step = make(reads="spans.contexts", cut="only_second", stride=4)
     good, near, far = step([question("film", LONG), question("film " * 9, LONG), question("film " * 90, LONG)])
     assert isinstance(good, dict)
     for bad in (near, far):
@@ -159,7 +161,7 @@ def test_a_label_that_leaves_no_room_is_its_own_requests_error(make: Callable[..
     def asked(label: str) -> Arrays:
         return {"TEXT": tensor([LONG]), "CANDIDATE_LABELS": tensor([[label, "film"]])}
 
-    good, bad = make(reads="hypotheses", cut="only_first")([asked("plot"), asked("plot " * 30)])
+    good, bad = make(reads="zeroshot.hypotheses", cut="only_first")([asked("plot"), asked("plot " * 30)])
     assert isinstance(good, dict)
     assert len(good["input_ids"]) == 2
     assert str(bad) == "the second text of a pair leaves the one beside it no room in 16 tokens; shorten it"
@@ -169,6 +171,12 @@ def test_a_request_of_too_many_rows_is_refused_alone(make: Callable[..., Tokeniz
     def asked(count: int) -> Arrays:
         return {"QUERY": tensor(["film"]), "DOCUMENTS": tensor([["good"] * count])}
 
-    good, bad = make(reads="documents", most=3)([asked(3), asked(4)])
+    good, bad = make(reads="rank.documents", most=3)([asked(3), asked(4)])
     assert isinstance(good, dict)
     assert str(bad) == "the request makes 4 rows for the engine; at most 3 are taken, ask for less at once"
+
+
+def test_a_reader_that_there_is_not_is_named(make: Callable[..., Tokenize]) -> None:
+    for name in ("rank.nothing", "nothing.texts", "texts"):
+        with pytest.raises(ValueError, match=f"^there is no reader '{name}'; use one such as readers.texts$"):
+            make(reads=name)

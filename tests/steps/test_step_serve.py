@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from triton_modules import Triton
+from tritonsmith_build.tasks import TASKS
 
 TOKENIZE = {
     "inputs": ["input_ids", "attention_mask"],
@@ -133,7 +134,6 @@ def test_counts_add_up_on_tritons_metrics_page_under_the_models_name(triton: Tri
     assert set(triton.pb_utils.MADE.values()) == {1}
 
 
-@pytest.mark.parametrize("step", ["tokenize", "engine", "classify", "embed"])
-def test_every_step_can_be_found(triton: Triton, step: str) -> None:
-    module, _, name = triton.serve.STEPS[step].partition(":")
-    assert callable(getattr(import_module(module), name).load)
+@pytest.mark.parametrize("step", ["tokenize", "engine", *sorted({task.step for task in TASKS.values()})])
+def test_every_step_can_be_found(step: str) -> None:
+    assert callable(import_module(f"tritonsmith_steps.{step}").STEP.load)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.gpu.logger import excused
-from tritonsmith_build.spec import TensorRT
+from tritonsmith_build.tables import TensorRT
 
 if TYPE_CHECKING:
     import tensorrt

@@ -20,8 +20,8 @@ from tritonsmith_build.gpu.options import TimingCache, configure
 from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile, profiles_for
 from tritonsmith_build.gpu.verify import compare, measure
-from tritonsmith_build.spec import PipelineSpec
 from tritonsmith_build.stages.gate import FIGURES
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Planning:
         found = shares(layers_of(host.trt, run.engine))
         sizes = {"plan_bytes": plan.stat().st_size, "fp32_bytes": fp32.stat().st_size}
         check_precision(engine.precision, found, **sizes, whole=not options.version_compatible)
-        figures_of = FIGURES[TASKS[self.spec.task].engine_output]
+        figures_of = FIGURES[TASKS[self.spec.task].figures]
         served = list(batches(tokenizer, self.settings, texts, rows=_GATE_ROWS, padding="bucket"))
         expected, actual = (np.concatenate([counted(answer(batch), batch) for batch in served]) for answer in (reference, run))
         rows = sorted({1, engine.best_batch_size, engine.max_batch_size})

@@ -16,8 +16,8 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.host import GpuHost
 from tritonsmith_build.gpu.serving import measure_serving
 from tritonsmith_build.progress import Progress
-from tritonsmith_build.spec import PipelineSpec, Precision
 from tritonsmith_build.stagecache import StageCache, versions
+from tritonsmith_build.tables import PipelineSpec, Precision
 
 PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
 _TOOLS = ("torch", "transformers", "onnx", "nvidia-modelopt", "tritonsmith")

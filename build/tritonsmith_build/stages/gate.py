@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import AgreementGate, ClassifyGate, CorrelationGate, EmbedGate
+from tritonsmith_build.tables import Gate
+from tritonsmith_build.task import Figures as Kind
 
 Outputs = NDArray[np.float32]
 Figures = dict[str, float]
@@ -72,13 +73,11 @@ def _not_finite(outputs: Outputs) -> int:
     return int((~np.isfinite(outputs)).any(axis=1).sum())
 
 
-FIGURES: dict[str, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
-    "logits": classify_figures,
-    "token_logits": classify_figures,
-    "pooled": embed_figures,
-    "mask_logits": mask_figures,
-    "span_logits": correlation_figures,
-    "scores": correlation_figures,
+FIGURES: Mapping[Kind, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
+    "decisions": classify_figures,
+    "masks": mask_figures,
+    "cosine": embed_figures,
+    "correlation": correlation_figures,
 }
 
 
@@ -86,7 +85,7 @@ class GateError(SmithError):
     """What was built does not answer as the gate demands."""
 
 
-def check(name: str, gate: ClassifyGate | AgreementGate | CorrelationGate | EmbedGate, figures: Mapping[str, float]) -> None:
+def check(name: str, gate: Gate, figures: Mapping[str, float]) -> None:
     """Raise GateError with figure, limit and what to try, for the first limit of the gate that does not hold."""
     if figures.get("not_finite"):
         what = f"{figures['not_finite']} of {figures['texts']} texts are answered with NaN or infinity"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.spec import Pooling
+from tritonsmith_build.tables import Pooling
 
 
 class EngineGraph(nn.Module):
@@ -113,7 +113,6 @@ def graph_for(engine_output: str, model: nn.Module, facts: ModelFacts) -> Engine
     makers: dict[str, Callable[[], EngineGraph]] = {
         "logits": lambda: Logits(model),
         "token_logits": lambda: Logits(model),
-        "scores": lambda: Logits(model),
         "span_logits": lambda: SpanLogits(model),
         "mask_logits": lambda: MaskLogits(model, facts.mask_id, facts.masks),
         "pooled": lambda: Pooled(model, facts.pooling),

@@ -13,7 +13,7 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.spec import PipelineSpec
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
 
 # A BERT pooler feeds a [CLS] head; token vectors do not depend on it, so an encoder saved without one is whole.

@@ -13,15 +13,13 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts, default_buckets
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.spec import PipelineSpec, QuestionAnswering
-from tritonsmith_build.stages.answers import answers_of
 from tritonsmith_build.stages.beside import json_in
+from tritonsmith_build.tables import PipelineSpec
+from tritonsmith_build.task import Model
 from tritonsmith_build.tasks import TASKS
 
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
-_WINDOW = 384
-"""Tokens of a window at most, of ``transformers.pipeline("question-answering")``."""
 
 
 def read(spec: PipelineSpec, source: ModelSource, folder: Path) -> None:
@@ -53,8 +51,9 @@ def _load(auto: Any, source: ModelSource, spec: PipelineSpec) -> Any:
 
 
 def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> ModelFacts:
+    task = TASKS[spec.task]
     with torch.device("meta"):  # the shapes of the model without its memory
-        model = getattr(transformers, TASKS[spec.task].auto_model).from_config(config)
+        model = getattr(transformers, task.auto_model).from_config(config)
     positions = positions_of(model, config)
     max_length = _max_length(spec, source.folder, tokenizer, positions)
     return ModelFacts(
@@ -68,7 +67,7 @@ def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, to
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         pad_type_id=tokenizer.pad_token_type_id,
         truncation_side="left" if tokenizer.truncation_side == "left" else "right",
-        **answers_of(spec, source.folder, config, tokenizer, max_length),
+        **task.facts(Model(spec, source.folder, config, tokenizer, max_length)),
     )
 
 
@@ -96,7 +95,7 @@ def _max_length(spec: PipelineSpec, folder: Path, tokenizer: PreTrainedTokenizer
     sentence_bert = json_in(folder / "sentence_bert_config.json")
     if isinstance(length := sentence_bert.get("max_seq_length"), int):
         return min(length, positions)
-    limit = min(int(tokenizer.model_max_length), positions, *([_WINDOW] if isinstance(spec, QuestionAnswering) else []))
+    limit = min(int(tokenizer.model_max_length), positions, *([longest] if (longest := TASKS[spec.task].longest) else []))
     if limit >= _NO_LIMIT:
         raise SmithError("the model names no greatest length", where=f"{spec.file}: input.max_length", fix="set it")
     return limit

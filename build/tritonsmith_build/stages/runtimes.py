@@ -47,7 +47,7 @@ def _measured(
     later one would restore the earlier one's stack, which is no more, and the next signal would end the process.
     """
     run = opened(choice, file)
-    figures = FIGURES[TASKS[work.spec.task].engine_output](expected, _answers(run, gate), work.gate_labels, work.facts)
+    figures = FIGURES[TASKS[work.spec.task].figures](expected, _answers(run, gate), work.gate_labels, work.facts)
     seconds = {rows: median_seconds(run, batched) for rows, batched in data.items()}
     texts = {rows: sum(len(next(iter(batch.values()))) for batch in batched) for rows, batched in data.items()}
     return {

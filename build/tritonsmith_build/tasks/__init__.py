@@ -1,0 +1,24 @@
+"""The tasks a pipeline can have, a module each."""
+
+from __future__ import annotations
+
+from tritonsmith_build.task import Task
+from tritonsmith_build.tasks import (
+    feature_extraction,
+    fill_mask,
+    question_answering,
+    text_classification,
+    text_ranking,
+    token_classification,
+    zero_shot_classification,
+)
+
+TASKS: dict[str, Task] = {
+    "text-classification": text_classification.TASK,
+    "zero-shot-classification": zero_shot_classification.TASK,
+    "token-classification": token_classification.TASK,
+    "question-answering": question_answering.TASK,
+    "fill-mask": fill_mask.TASK,
+    "feature-extraction": feature_extraction.TASK,
+    "text-ranking": text_ranking.TASK,
+}

@@ -1,0 +1,104 @@
+"""One vector a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tritonsmith_build.errors import SmithError
+from tritonsmith_build.stages.beside import json_in
+from tritonsmith_build.tables import Count, Flag, Gate, PipelineSpec, Pooling, Share, Table
+from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
+
+_POOLING: dict[str, Pooling] = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_lasttoken": "last",
+}
+
+
+class EmbedGate(Gate):
+    """What a build of an embedding model must prove against FP32: cosine similarity, mean and first percentile."""
+
+    min_cosine: Share = 0.985
+    min_cosine_p01: Share = 0.97
+
+
+class EmbedOutput(Table):
+    """How token vectors become one, where the model's own way is not wanted."""
+
+    pooling: Pooling | None = None
+    normalize: Flag | None = None
+    truncate_dim: Count | None = None
+
+
+class FeatureExtraction(PipelineSpec):
+    """A pipeline that turns a text into one vector."""
+
+    task: Literal["feature-extraction"]
+    output: EmbedOutput = EmbedOutput()
+    gate: EmbedGate = EmbedGate()
+
+
+def facts(model: Model[FeatureExtraction]) -> dict[str, Any]:
+    """Pooling and normalization as sentence-transformers' files beside the model define them, else mean and none."""
+    spec, folder, config = model.spec, model.folder, model.config
+    modules = [entry["type"].rpartition(".")[2] for entry in json_in(folder / "modules.json", default=[])]
+    if unknown := [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]:
+        fix = "only Transformer, Pooling and Normalize can be served"
+        raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
+    pooling = spec.output.pooling or _pooling(spec, folder)
+    normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
+    kept = spec.output.truncate_dim
+    if kept and kept > config.hidden_size:
+        fix = f"set truncate_dim <= {config.hidden_size}"
+        raise SmithError(f"a vector has {config.hidden_size} values", where=f"{spec.file}: output.truncate_dim", fix=fix)
+    return {
+        "width": config.hidden_size,
+        "pooling": pooling,
+        "normalize": normalize,
+        "truncate_dim": kept,
+        # As sentence-transformers: the model's own scaling comes before vectors are cut, one that is asked for after.
+        "normalize_again": bool(kept and spec.output.normalize),
+        **_prompts(folder),
+    }
+
+
+def _prompts(folder: Path) -> dict[str, Any]:
+    said = json_in(folder / "config_sentence_transformers.json")
+    prompts = {name: prompt for name, prompt in (said.get("prompts") or {}).items() if prompt}
+    name = said.get("default_prompt_name")
+    return {"prompts": prompts, "prompt": name if name in prompts else None}
+
+
+def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
+    said = json_in(folder / "1_Pooling" / "config.json")
+    modes = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
+    if "pooling_mode" in said:  # as sentence-transformers 6 writes it
+        mode = said["pooling_mode"]
+        written = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens"}
+        modes = [f"pooling_mode_{written.get(mode, mode)}"]
+    if modes and (len(modes) > 1 or modes[0] not in _POOLING):
+        fix = f"set output.pooling to one of {', '.join(get_args(Pooling))} if that is close enough for you"
+        raise SmithError(f"pools by {' and '.join(modes)}", where=f"{spec.file}: source", fix=fix)
+    return _POOLING[modes[0]] if modes else "mean"
+
+
+TASK = Task(
+    about="one vector a text",
+    spec=FeatureExtraction,
+    facts=facts,
+    auto_model="AutoModel",
+    reads="embed.prompted",
+    inputs=(TEXT, option("PROMPT_NAME")),
+    engine_output="pooled",
+    figures="cosine",
+    step="embed",
+    answers=lambda facts: (Tensor("EMBEDDING", "TYPE_FP32", (facts.truncate_dim or facts.width,)),),
+    step_settings=lambda facts: {
+        "normalize": facts.normalize,
+        **({"truncate_dim": facts.truncate_dim} if facts.truncate_dim else {}),
+        **({"normalize_again": True} if facts.normalize_again else {}),
+    },
+)
