@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn import metrics
 from sklearn.metrics.pairwise import paired_cosine_distances
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
-from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, embed_figures
+from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, correlation_figures, embed_figures, mask_figures
 from tritonsmith_build.tasks import TASKS
 from tritonsmith_build.tasks.feature_extraction import EmbedGate
 from tritonsmith_build.tasks.text_classification import ClassifyGate
@@ -88,6 +89,31 @@ def test_a_vector_of_zeros_is_like_no_other() -> None:
     assert figures == pytest.approx({"not_finite": 0, "cosine": 0.5, "cosine_p01": 0.01, "cosine_least": 0.0})
 
 
+def test_the_correlation_is_that_of_the_worst_column() -> None:
+    draw = np.random.default_rng(3)
+    reference = draw.normal(size=(60, 2)).astype(np.float32)
+    candidate = (reference + draw.normal(scale=[0.1, 0.5], size=(60, 2))).astype(np.float32)
+    figures = correlation_figures(reference, candidate, [], THREE)
+    worst = min(scipy.stats.pearsonr(reference[:, column], candidate[:, column]).statistic for column in range(2))
+    assert figures["correlation"] == pytest.approx(worst, abs=1e-6)
+    assert figures["max_abs_difference"] == pytest.approx(np.abs(reference - candidate).max())
+
+
+def test_what_never_varies_must_be_equal() -> None:
+    same, other = np.full((5, 1), 2, np.float32), np.full((5, 1), 3, np.float32)
+    assert correlation_figures(same, same, [], THREE)["correlation"] == 1
+    assert correlation_figures(same, other, [], THREE)["correlation"] == 0
+
+
+def test_decisions_on_masks_count_the_masks_that_there_are() -> None:
+    """Two places a text, the second text has one mask alone: three decisions, one of them another."""
+    facts = some_facts(masks=2, width=6, activation="none", labels=())
+    reference = np.float32([[0, 1, 0, 5, 0, 0], [0, 0, 7, 0, 0, 0]])
+    candidate = np.float32([[0, 1, 0, 0, 5, 0], [0, 0, 6, 0, 0, 0]])
+    figures = mask_figures(reference, candidate, [], facts)
+    assert figures["agreement"] == pytest.approx(2 / 3)
+
+
 def test_there_are_figures_for_the_output_of_every_task() -> None:
     assert {task.figures for task in TASKS.values()} == FIGURES.keys()
 
@@ -152,7 +178,7 @@ def test_a_single_answer_that_is_no_number_does_not_pass(gate: Any, facts: Model
     reference = np.tile(np.float32([2, 1, -1]), (40, 1))
     candidate = reference.copy()
     candidate[7, 0] = value
-    figures = FIGURES["logits" if facts.labels else "pooled"](reference, candidate, [], facts)
+    figures = FIGURES["decisions" if facts.labels else "cosine"](reference, candidate, [], facts)
     assert said_by(gate, **figures) == (
         "moods: gate: 1 of 40 texts are answered with NaN or infinity; nothing was replaced. Try --precision fp32"
     )
