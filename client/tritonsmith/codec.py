@@ -104,7 +104,7 @@ def encoded(info: ModelInfo, inputs: Any, options: Mapping[str, Any]) -> Call:
     check_options(info, options)
     task = TASKS[info.task]
     told = {task.options[name]: value for name, value in options.items() if task.options[name].tensor}
-    widest = max((len(value) for value in told.values() if isinstance(value, list)), default=1)
+    widest = max((len(option.values(value)) for option, value in told.items()), default=1)
     call = task.encode(inputs, max(1, info.max_batch_size // widest))
     if not told:
         return call

@@ -25,6 +25,8 @@ class Option:
     decodes: bool = False
     """Whether the answer's decoding needs it beside the server."""
     required: bool = False
+    several: bool = False
+    """Whether it has several values an item; a text with commas is several too."""
 
     @property
     def for_decoding(self) -> bool:
@@ -33,9 +35,14 @@ class Option:
 
     def rows(self, value: Any, count: int) -> NDArray[Any]:
         """The tensor that says the same to so many items."""
-        values = value if isinstance(value, list) else [value]
-        row = np.array([_plain(entry) for entry in values], dtype=_TYPES[self.dtype])
+        row = np.array([_plain(entry) for entry in self.values(value)], dtype=_TYPES[self.dtype])
         return np.tile(row, (count, 1))
+
+    def values(self, value: Any) -> list[Any]:
+        """What it says to each item."""
+        if not self.several:
+            return [value]
+        return [text for part in value.split(",") if (text := part.strip())] if isinstance(value, str) else list(value)
 
 
 def _plain(value: Any) -> Any:
@@ -76,7 +83,9 @@ TOP_K = Option(lambda value: value is None or _is_count(value), "give a whole nu
 
 
 def _are_labels(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_is_text, value))
+    if isinstance(value, str):
+        return _is_text(value) and bool(value.strip(", "))
+    return isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value))
 
 
-LABELS = Option(_are_labels, "give a list of texts", tensor="CANDIDATE_LABELS", required=True)
+LABELS = Option(_are_labels, "give a list of texts", tensor="CANDIDATE_LABELS", required=True, several=True)

@@ -135,8 +135,9 @@ def test_an_option_that_is_needed_or_makes_no_sense_is_named(options: dict[str, 
         encoded(ModelInfo("topics", "zero-shot-classification", 8), "rain", options)
 
 
-def test_labels_go_with_every_text_and_share_out_the_batch() -> None:
-    options = {"candidate_labels": ["a", "b", "c"], "multi_label": True}
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ("a", "b", "c"), "a, b,c"], ids=["list", "tuple", "text"])
+def test_labels_go_with_every_text_and_share_out_the_batch(labels: Any) -> None:
+    options = {"candidate_labels": labels, "multi_label": True}
     call = encoded(ModelInfo("topics", "zero-shot-classification", 8), ["x", "y", "z"], options)
     assert [request["TEXT"].tolist() for request in call.requests] == [[[b"x"], [b"y"]], [[b"z"]]]
     assert call.requests[0]["CANDIDATE_LABELS"].tolist() == [[b"a", b"b", b"c"]] * 2
