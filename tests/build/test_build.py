@@ -299,7 +299,7 @@ def test_a_failed_gate_keeps_the_old_engine_and_says_figure_and_limit(place: Wor
 
 def test_int8_leaves_out_more_where_the_gate_needs_it(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = chain([0.5], repeat(0.99))  # then the runtimes pass
-    monkeypatch.setitem(gate.FIGURES, "logits", lambda *_: {"agreement": next(figures)})
+    monkeypatch.setitem(gate.FIGURES, "decisions", lambda *_: {"agreement": next(figures)})
     shutil.rmtree(place.cache / "gate")
     before = place.engine.read_bytes()
     proved = place.build().manifest["targets"]["cpu"]
@@ -315,7 +315,7 @@ def graph_that_keeps(place: Workplace, least: float, monkeypatch: pytest.MonkeyP
         distance = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
         return {**near(expected, actual, labels, facts), "agreement": 1.0 - distance}
 
-    monkeypatch.setitem(gate.FIGURES, "logits", strict)
+    monkeypatch.setitem(gate.FIGURES, "decisions", strict)
     place.respecify(gate={"min_agreement": least})
     target: dict[str, Any] = place.build("int8", target="onnxruntime").manifest["targets"]["onnxruntime"]
     return target
@@ -364,7 +364,7 @@ def test_a_gpus_graph_is_looked_at_in_every_bucket(place: Workplace) -> None:
 
 def test_int8_that_never_passes_is_refused_with_its_last_figure(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([0.5, 0.75])
-    monkeypatch.setitem(gate.FIGURES, "logits", lambda *_: {"agreement": next(figures)})
+    monkeypatch.setitem(gate.FIGURES, "decisions", lambda *_: {"agreement": next(figures)})
     shutil.rmtree(place.cache / "gate")
     before = place.published()
     with pytest.raises(SmithError, match=r"agreement is 0\.7500 on 200 texts"):

@@ -73,7 +73,7 @@ def _not_finite(outputs: Outputs) -> int:
     return int((~np.isfinite(outputs)).any(axis=1).sum())
 
 
-FIGURES: Mapping[Kind, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
+FIGURES: dict[Kind, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
     "decisions": classify_figures,
     "masks": mask_figures,
     "cosine": embed_figures,
