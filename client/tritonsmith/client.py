@@ -84,10 +84,10 @@ class Pipeline:
         self._client, self.info = client, info
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        """Answer one text or many, or for classification pairs as ``{"text": …, "text_pair": …}``.
+        """Answer one item or many: texts, or dictionaries where the task asks more than a text.
 
-        Returns what ``transformers.pipeline`` of the same task returns (``top_k=`` and ``function_to_apply=`` for
-        classification), embeddings as a float32 array ``[n, width]``. Raises the errors of ``tritonsmith.errors``.
+        Returns what ``transformers.pipeline`` of the same task returns and takes its options; embeddings are a float32 array
+        ``[n, width]``. ``tritonsmith tasks`` lists items and options. Raises the errors of ``tritonsmith.errors``.
         """
         call = encoded(self.info, inputs, options)
         return decoded(self.info, self._client.send(self.info.name, call), call, options)

@@ -28,14 +28,18 @@ def prompted(asked: Asked) -> list[Item]:
     """``TEXT`` after the prompt that ``PROMPT_NAME`` names, or the model's own."""
     limits = asked.limits
     items = []
-    for item, (text, name) in enumerate(
-        zip(asked.texts("TEXT", "text"), asked.option("PROMPT_NAME", limits.prompt), strict=True)
-    ):
+    for item, (text, name) in enumerate(zip(asked.texts("TEXT", "text"), _names(asked), strict=True)):
         if name is not None and name not in limits.prompts:
             known = ", ".join(limits.prompts) or "none"
             raise ValueError(f"item {item}: there is no prompt {name!r}; the model has {known}")
         items.append(Item([limits.prompts[name] + text if name is not None else text]))
     return items
+
+
+def _names(asked: Asked) -> list[str | None]:
+    if asked.has("PROMPT_NAME"):
+        return [*asked.texts("PROMPT_NAME", "prompt's name")]
+    return [asked.limits.prompt] * asked.rows
 
 
 class Embed:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import Floats, softmax
+from tritonsmith_steps.readers import MOST_ANSWERS, check_number
 from tritonsmith_steps.settings import settings_from
 
 
@@ -66,8 +67,7 @@ class Fill:
             raise ValueError(f"item {item}: the text has no {name}, or it was cut off; write one where a word is wanted")
         if len(places) > most:
             raise ValueError(f"item {item}: {len(places)} times {name}; at most {most} are answered, ask for less at once")
-        if top_k < 1:
-            raise ValueError(f"item {item}: top_k is {top_k}; give at least 1")
+        check_number(item, "top_k", top_k, MOST_ANSWERS)
         return [
             self._tokens(ids, place, softmax(logits[number]), top_k, single=len(places) == 1)
             for number, place in enumerate(places)

@@ -10,6 +10,9 @@ from typing import Any
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.items import Item
 
+MOST_ANSWERS = 1000
+"""Of ``top_k``: one caller's wish must not keep a step from all others."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -51,8 +54,17 @@ class Asked:
         """A value an item, of the default's type, from an optional tensor ``[rows, 1]``."""
         if not self.has(name):
             return [default] * self.rows
-        values = self._request[name].ravel().tolist()
-        return [value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in values]
+        if isinstance(default, str):
+            return self.texts(name, name.lower())
+        values: list[Any] = self._request[name].ravel().tolist()
+        return values
+
+    def number(self, name: str, default: int, most: int) -> list[int]:
+        """As ``option``, from 1 to ``most``."""
+        values: list[int] = self.option(name, default)
+        for item, value in enumerate(values):
+            check_number(item, name.lower(), value, most)
+        return values
 
     @property
     def rows(self) -> int:
@@ -70,6 +82,12 @@ class Asked:
         if not text.strip():
             raise ValueError(f"item {item}: the {what} is empty; leave it out")
         return text
+
+
+def check_number(item: int, name: str, value: int, most: int) -> None:
+    """Raise ValueError where an item's option is not from 1 to ``most``."""
+    if not 1 <= value <= most:
+        raise ValueError(f"item {item}: {name} is {value}; give 1 to {most}")
 
 
 def texts(asked: Asked) -> list[Item]:

@@ -14,24 +14,22 @@ from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import Floats, softmax
 from tritonsmith_steps.items import Item, items_in
-from tritonsmith_steps.readers import Asked
+from tritonsmith_steps.readers import MOST_ANSWERS, Asked
 
 Answer = dict[str, Any]
+_LONGEST = 512
+"""Tokens of an answer."""
 _CONTEXT = 1
 """The second text of a pair."""
 
 
 def contexts(asked: Asked) -> list[Item]:
     """``QUESTION`` with its ``CONTEXT``, and how many answers of what sort are wanted."""
-    options = {
-        "top_k": asked.option("TOP_K", 1),
-        "max_answer_len": asked.option("MAX_ANSWER_LEN", 15),
+    options: dict[str, list[Any]] = {
+        "top_k": asked.number("TOP_K", 1, MOST_ANSWERS),
+        "max_answer_len": asked.number("MAX_ANSWER_LEN", 15, _LONGEST),
         "handle_impossible_answer": asked.option("HANDLE_IMPOSSIBLE_ANSWER", False),
     }
-    for name in ("top_k", "max_answer_len"):
-        for item, value in enumerate(options[name]):
-            if value < 1:
-                raise ValueError(f"item {item}: {name} is {value}; give at least 1")
     pairs = zip(asked.texts("QUESTION", "question"), asked.texts("CONTEXT", "context"), strict=True)
     return [
         Item([(question, context)], {"context": context, **{name: values[item] for name, values in options.items()}})
@@ -94,16 +92,19 @@ def _window(row: Arrays, longest: int) -> tuple[float, Iterator[Span]]:
     """
     places = np.flatnonzero(row["SEQUENCE"] == _CONTEXT)
     begins, ends = softmax(row["span_logits"][[0, *places]].T)
+    longest = min(longest, len(places))
     following = sliding_window_view(np.pad(ends[1:], (0, longest - 1)), longest)  # of each token, itself and those after it
     return float(begins[0] * ends[0]), _spans(row["WORD"][places], row["OFFSETS"][places], begins[1:, None] * following)
 
 
 def _spans(words: NDArray[np.int32], offsets: NDArray[np.int32], scores: Floats) -> Iterator[Span]:
+    same = words[:, None] == words
+    firsts = offsets[same.argmax(axis=1), 0]
+    lasts = offsets[len(words) - 1 - same[:, ::-1].argmax(axis=1), 1]
     for flat in np.argsort(-scores, axis=None, kind="stable").tolist():
         start, more = divmod(flat, scores.shape[1])
         if start + more < len(words):
-            first, last = np.flatnonzero(words == words[start])[0], np.flatnonzero(words == words[start + more])[-1]
-            yield float(scores[start, more]), (int(offsets[first, 0]), int(offsets[last, 1]))
+            yield float(scores[start, more]), (int(firsts[start]), int(lasts[start + more]))
 
 
 STEP = Spans

@@ -89,11 +89,17 @@ class Tokenize:
     def _read(self, request: Arrays) -> list[Item] | ValueError:
         try:
             items = self._reader(Asked(request, self._limits))
+            self._check_rows(sum(len(item.texts) for item in items))  # before it costs anything to encode them
             if self._settings.stride:
                 self._check_room(items)
         except ValueError as error:
             return error
         return items
+
+    def _check_rows(self, rows: int) -> None:
+        if self._most and rows > self._most:
+            fix = f"at most {self._most} are taken, ask for less at once"
+            raise ValueError(f"the request makes {rows} rows for the engine; {fix}")
 
     def _check_room(self, items: Sequence[Item]) -> None:
         # tokenizers panics where a window, without the text that stands in each, is no longer than what two share.
@@ -134,9 +140,10 @@ class Tokenize:
             windows = [[encoding] for encoding in encodings]
             self._count("truncated", sum(bool(encoding.overflowing) for encoding in encodings))
         rows = list(chain.from_iterable(windows))
-        if self._most and len(rows) > self._most:
-            fix = f"at most {self._most} are taken, ask for less at once"
-            return ValueError(f"the request makes {len(rows)} rows for the engine; {fix}")
+        try:
+            self._check_rows(len(rows))
+        except ValueError as error:
+            return error
         arrays = self._arrays(rows)
         if ITEM in self._settings.beside:
             counts = [sum(map(len, windows[start:stop])) for start, stop in spans([len(item.texts) for item in items])]

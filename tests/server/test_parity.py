@@ -293,7 +293,7 @@ def test_the_command_line_shows_and_prints_an_answer(served: tuple[Served, list[
     printed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
     (answer,) = map(json.loads, printed.splitlines())
     assert answer.pop("text") == item
-    (shown,) = [subprocess.run(command, capture_output=True, text=True, check=True).stdout]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown.split()[1] in answer
     assert flattened(answer) == pytest.approx(flattened(ask_alone(own, case, options)), abs=1e-6)
 

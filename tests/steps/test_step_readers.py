@@ -88,7 +88,17 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
         {"QUERY": ["a"], "DOCUMENTS": [["b", "x" * 101]]},
         "item 0: 101 bytes of document; at most 100 are taken, shorten or split it",
     ),
-    "top_k": ("spans.contexts", {"QUESTION": ["a"], "CONTEXT": ["b"], "TOP_K": [0]}, "item 0: top_k is 0; give at least 1"),
+    "endless answers": (
+        "spans.contexts",
+        {"QUESTION": ["a"], "CONTEXT": ["b"], "MAX_ANSWER_LEN": [2**31 - 1]},
+        f"item 0: max_answer_len is {2**31 - 1}; give 1 to 512",
+    ),
+    "long template": (
+        "zeroshot.hypotheses",
+        {"TEXT": ["a"], "CANDIDATE_LABELS": [["b"]], "HYPOTHESIS_TEMPLATE": ["x" * 101]},
+        "item 0: 101 bytes of hypothesis_template; at most 100 are taken, shorten or split it",
+    ),
+    "top_k": ("spans.contexts", {"QUESTION": ["a"], "CONTEXT": ["b"], "TOP_K": [0]}, "item 0: top_k is 0; give 1 to 1000"),
 }
 
 
