@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.choosing import Choosing
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.gpu.host import GpuHost, gpu_host
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.proving import Graph, Proving
@@ -19,8 +18,7 @@ from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, 
 from tritonsmith_build.stages.gate import check
 from tritonsmith_build.tables import PipelineSpec, Precision
 from tritonsmith_build.targets import TARGETS, TargetName
-from tritonsmith_build.tasks import TASKS
-from tritonsmith_build.work import Work, figures_in, megabytes, served_code, write_figures
+from tritonsmith_build.work import Work, figures_in, megabytes, write_figures
 
 if TYPE_CHECKING:
     from tritonsmith_build.stages.graphs import EngineGraph
@@ -56,14 +54,15 @@ def build_pipeline(
 class _Build:
     def __init__(self, work: Work, target: TargetName, host: GpuHost | None) -> None:
         self.work, self.spec, self.host = work, work.spec, host
-        self.task, self.target_name, self.target = TASKS[work.spec.task], target, TARGETS[target]
+        self.task, self.modality = work.task, work.modality
+        self.target_name, self.target = target, TARGETS[target]
 
     def into(self, repository: Path) -> Built:
         with self.work.progress.stage(self.spec.name, "load") as stage:
             self.source = locate(self.spec)
             stage.note = ", ".join(f"{name} {sha[:12]}" for name, sha in self.source.weights.items())
         read = self._read()
-        self.work.know(ModelFacts.model_validate_json((read / "facts.json").read_text()), read / "tokenizer.json")
+        self.work.know(self.modality.facts.model_validate_json((read / "facts.json").read_text()), read)
         fp32 = self._exported()
         fp32.record["verify"] = self._verify(fp32)
         graph = Proving(self.work, fp32).proved(self.target.routes[self.spec.engine.precision])
@@ -76,7 +75,7 @@ class _Build:
             engine = self._planned(self.host, fp32.file, graph, record)
         with self.work.progress.stage(self.spec.name, "render") as stage:
             publication = Publication(repository, self.spec, self.work.facts, self.target_name, self.target)
-            built = publication.write(engine, self.work.tokenizer)
+            built = publication.write(engine, self.work.folder)
             changed = f"{len(built.changed)} files written to {repository}"
             stage.note = changed if built.changed else f"unchanged in {repository}"
         return built
@@ -93,7 +92,9 @@ class _Build:
             read(spec, self.source, folder)
 
         wishes = [part.model_dump(mode="json") for part in (spec.input, spec.output)]
-        own = code("stages/read.py", "stages/beside.py", "facts.py", "task.py", "tasks/labels.py", self.task.file)
+        reader = f"stages/{self.modality.reads.partition(':')[0]}.py"
+        shared = ("stages/read.py", "stages/beside.py", "facts.py", "task.py", "tasks/labels.py")
+        own = code(*shared, reader, *self.modality.code, self.task.file)
         self._read_key = digest(
             own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files, self.source.adapter_files
         )
@@ -101,17 +102,16 @@ class _Build:
 
     @functools.cached_property
     def _graph(self) -> EngineGraph:
-        from tritonsmith_build.stages.graphs import graph_for
-        from tritonsmith_build.stages.model import model_from_source
+        from tritonsmith_build.stages.model import graph_from_source
 
-        facts = self.work.facts
-        return graph_for(self.task.engine_output, model_from_source(self.spec, self.source, facts), facts)
+        return graph_from_source(self.spec, self.source, self.work.facts)
 
     def _exported(self) -> Graph:
         def make(folder: Path) -> None:
             from tritonsmith_build.stages.export import onnx_from_graph
 
-            onnx_from_graph(self._graph, self.work.facts, self.task.engine_output, folder / "model.onnx")
+            axes = self.modality.axes(self.work.facts)
+            onnx_from_graph(self._graph, axes, self.modality.dtype, self.task.engine_output, folder / "model.onnx")
 
         own = code("stages/export.py", "stages/graphs.py", "stages/model.py")
         key = digest(own, self._read_key, versions("torch", "onnx", "onnxscript", "transformers", "peft"))
@@ -123,15 +123,16 @@ class _Build:
         def make(folder: Path) -> None:
             from tritonsmith_build.stages.verify import verify
 
-            texts = (work.tokenizer, work.settings, work.gate.texts)
-            write_figures(folder / "verify.json", verify(self._graph, exported.file, *texts, max_batch_size=rows))
+            shapes = self.modality.shapes(work.facts)
+            figures = verify(self._graph, exported.file, work.gate, shapes, max_batch_size=rows)
+            write_figures(folder / "verify.json", figures)
 
         def note(folder: Path) -> str:
             worst = max(row["max_abs_difference"] for row in figures_in(folder / "verify.json"))
             return f"differs from PyTorch by at most {worst:.1e}"
 
-        own = code("stages/verify.py", "batches.py")
-        key = digest(own, served_code(), exported.key, versions("onnxruntime"), work.gate.texts, rows)
+        own = code("stages/verify.py")
+        key = digest(own, work.proved_by, exported.key, versions("onnxruntime"), work.gate.key, rows)
         figures: list[dict[str, Any]] = figures_in(work.stage("verify", key, make, note) / "verify.json")
         return figures
 
@@ -140,21 +141,21 @@ class _Build:
         from tritonsmith_build.gpu.planning import Planning
 
         work = self.work
-        planning = Planning(host, self.spec, work.facts, work.settings)
-        texts, labels = work.gate.texts, work.gate_labels
+        planning = Planning(host, self.spec, work.facts)
+        samples, labels = work.gate, work.gate_labels
 
         def build(folder: Path) -> None:
             planning.build(graph.file, folder, work.cache.root / "timings")
 
         def prove(folder: Path) -> None:
-            write_figures(folder / "plan.json", planning.prove(plan, exported, self._graph, work.tokenizer, texts, labels))
+            write_figures(folder / "plan.json", planning.prove(plan, exported, self._graph, samples, labels))
 
         own = code("gpu/plan.py", "gpu/logger.py", "gpu/options.py", "gpu/profiles.py", "gpu/planning.py")
         key = digest(own, graph.key, planning.depends_on)
         built = work.stage("plan", key, build, megabytes("model.plan"))
         plan = built / "model.plan"
-        own = code("gpu/running.py", "gpu/inspection.py", "gpu/verify.py", "stages/gate.py", "batches.py")
-        proved = work.stage("prove", digest(own, key, host.gpu.driver, texts, labels), prove)
+        own = code("gpu/running.py", "gpu/inspection.py", "gpu/verify.py", "stages/gate.py")
+        proved = work.stage("prove", digest(own, work.proved_by, key, host.gpu.driver, samples.key, labels), prove)
         figures = {**figures_in(proved / "plan.json"), "network": figures_in(built / "network.json")}
         check(f"{self.spec.name} on {host.gpu.name}", self.spec.gate, figures["gate"])
         return Proved(plan, host.plan_name, record, compute_capability=host.gpu.compute_capability, plan=figures)

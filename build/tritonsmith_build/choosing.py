@@ -15,7 +15,7 @@ from tritonsmith_build.proving import Graph
 from tritonsmith_build.stagecache import code, digest, versions
 from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.tables import Precision
-from tritonsmith_build.work import Work, figures_in, served_code, write_figures
+from tritonsmith_build.work import Work, figures_in, write_figures
 
 _ANY = (Choice("openvino", "fp32"), PLAIN)
 _BF16 = Choice("openvino", "bf16")
@@ -49,12 +49,12 @@ class Choosing:
             write_figures(folder / "table.json", table)
 
         def note(folder: Path) -> str:
-            rates = {row["engine"]: row["texts_per_s"] for row in figures_in(folder / "table.json") if "texts_per_s" in row}
-            return ", ".join(f"{engine} {rate:.0f} texts/s" for engine, rate in rates.items())
+            rates = {row["engine"]: row["items_per_s"] for row in figures_in(folder / "table.json") if "items_per_s" in row}
+            return ", ".join(f"{engine} {rate:.0f} {work.modality.noun}/s" for engine, rate in rates.items())
 
-        own = code("stages/runtimes.py", "measuring.py", "stages/gate.py", "batches.py")
+        own = code("stages/runtimes.py", "measuring.py", "stages/gate.py")
         key = digest(
-            *(own, served_code(), graph.key, self.fp32.key, work.gate.texts, work.gate_labels, list(map(str, choices))),
+            *(own, work.proved_by, graph.key, self.fp32.key, work.gate.key, work.gate_labels, list(map(str, choices))),
             *(versions("onnxruntime"), _machine()),
         )
         table = figures_in(work.stage("engines", key, make, note) / "table.json")
@@ -78,7 +78,7 @@ class Choosing:
                 kept.append(row)
         if failed and not kept:
             raise failed
-        return sorted(kept, key=lambda row: -float(row["texts_per_s"]))
+        return sorted(kept, key=lambda row: -float(row["items_per_s"]))
 
 
 def _machine() -> tuple[str, int, str]:

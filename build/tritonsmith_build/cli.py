@@ -98,7 +98,7 @@ def render(
 
     Example: `tritonsmith render --check`
     """
-    from tritonsmith_build.facts import facts_from_lock
+    from tritonsmith_build.lock import facts_from_lock
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.render import rendered
     from tritonsmith_build.repository import place_files, stale
@@ -264,16 +264,21 @@ def demo(pipelines: Names, repository: Repository = REPOSITORY) -> None:
 @app.command()
 def infer(
     pipeline: Annotated[str, typer.Argument(help="the served pipeline's name")],
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT…", help="what to ask; - reads a text a line from standard input")],
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT…", help="texts or image files; - reads one a line from standard input")
+    ],
     url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
     top_k: Annotated[int | None, typer.Option(help="how many answers to show, where the task gives several")] = None,
     option: Annotated[list[str] | None, typer.Option(help="name=value, any that the task takes; the value as JSON")] = None,
     timeout: Annotated[float, typer.Option(help="seconds to wait for an answer")] = 30.0,
+    save: Annotated[Path | None, typer.Option(help="a folder for the images with boxes or masks drawn over them")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
     """Ask a running server.
 
     Example: `tritonsmith infer sentiment "A delight from start to finish" --url grpc://localhost:8001`
+
+    Of images: `tritonsmith infer detector street.jpg --save found`
 
     A task that asks more than a text takes JSON: `tritonsmith infer answers '{"question": "Who?", "context": "It was Ada."}'`
     """
@@ -281,7 +286,7 @@ def infer(
     from tritonsmith_build.infer import options_from
 
     options = options_from(option or []) | ({} if top_k is None else {"top_k": top_k})
-    run(pipeline, texts, url=url, timeout=timeout, options=options, as_json=as_json, console=console)
+    run(pipeline, texts, url=url, timeout=timeout, options=options, as_json=as_json, console=console, save=save)
 
 
 @app.command()
@@ -342,15 +347,17 @@ def finetune(
     from tritonsmith_build.finetune import FinetuneSettings
     from tritonsmith_build.finetuning import Data, finetune_for
     from tritonsmith_build.pipelines import specs_named
+    from tritonsmith_build.tables import TextSpec
 
     (spec,) = specs_named([pipeline])
+    wished = spec.input.max_length if isinstance(spec, TextSpec) else None
     settings = FinetuneSettings(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         rank=rank,
         seed=seed,
-        max_length=spec.input.max_length or FinetuneSettings.max_length,
+        max_length=wished or FinetuneSettings.max_length,
     )
     shown = error_console if as_json else console
     data = Data(train, dev, about)

@@ -24,18 +24,19 @@ class Examples:
     texts: tuple[str, ...]
     labels: tuple[str, ...] = ()
 
-    def label_ids(self, names: Sequence[str], *, where: object) -> list[int]:
-        """Each label as its position in ``names``; a file may write the name or the position itself."""
-        ids = {name: index for index, name in enumerate(names)}
-        ids |= {str(index): index for index in range(len(names))}
-        unknown = sorted(set(self.labels) - ids.keys())
-        if unknown:
-            raise SmithError(
-                f"label {unknown[0]!r} is none of the model's {list(names)}",
-                where=where,
-                fix="write the label's name or its position, or set output.labels in the spec",
-            )
-        return [ids[label] for label in self.labels]
+
+def label_ids(labels: Sequence[str], names: Sequence[str], *, where: object) -> list[int]:
+    """Each label as its position in ``names``; a file may write the name or the position itself."""
+    ids = {name: index for index, name in enumerate(names)}
+    ids |= {str(index): index for index in range(len(names))}
+    unknown = sorted(set(labels) - ids.keys())
+    if unknown:
+        raise SmithError(
+            f"label {unknown[0]!r} is none of the model's {list(names)}",
+            where=where,
+            fix="write the label's name or its position, or set output.labels in the spec",
+        )
+    return [ids[label] for label in labels]
 
 
 def examples_from_file(path: Path) -> Examples:

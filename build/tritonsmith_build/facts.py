@@ -1,15 +1,12 @@
-"""What the build read from a model and rendering needs: committed beside the spec as ``<name>.lock.toml``."""
+"""What the build read from a model and rendering needs."""
 
 from __future__ import annotations
 
-import tomllib
 from typing import Literal
 
-import tomli_w
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt
 
-from tritonsmith_build.errors import SmithError
-from tritonsmith_build.tables import PipelineSpec, Pooling, Table
+from tritonsmith_build.tables import Pooling, Table
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
@@ -20,6 +17,17 @@ class ModelFacts(Table):
     model_type: str
     weights: dict[str, str]
     adapter: dict[str, str] = Field(default_factory=dict)
+    width: PositiveInt
+    labels: tuple[str, ...] = ()
+    activation: Activation = "none"
+    normalize: bool = False
+    truncate_dim: PositiveInt | None = None
+    normalize_again: bool = False
+
+
+class TextFacts(ModelFacts):
+    """Of a model of texts."""
+
     positions: PositiveInt
     max_length: PositiveInt
     buckets: tuple[PositiveInt, ...]
@@ -27,9 +35,6 @@ class ModelFacts(Table):
     pad_id: int
     pad_type_id: int = 0
     truncation_side: Literal["left", "right"] = "right"
-    width: PositiveInt
-    labels: tuple[str, ...] = ()
-    activation: Activation = "none"
     ignored: tuple[str, ...] = ()
     unknown_id: int | None = None
     marks_continuations: bool = False
@@ -40,11 +45,30 @@ class ModelFacts(Table):
     mask_token: str = ""
     masks: PositiveInt = 1
     pooling: Pooling = "mean"
-    normalize: bool = False
-    truncate_dim: PositiveInt | None = None
-    normalize_again: bool = False
     prompts: dict[str, str] = Field(default_factory=dict)
     prompt: str | None = None
+
+
+class ImageFacts(ModelFacts):
+    """Of a model of images: what its processor does, as ``PixelSettings`` of the first step has it; which output is wanted."""
+
+    resample: int
+    size: tuple[PositiveInt, PositiveInt] | None = None
+    shortest: PositiveInt | None = None
+    longest: PositiveInt | None = None
+    multiple: PositiveInt = 1
+    crop: tuple[PositiveInt, PositiveInt] | None = None
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    pool: bool = False
+    dims: tuple[int, ...]
+    """Of the engine's output, without the batch; -1 where they depend on the image."""
+
+    @property
+    def one_size(self) -> tuple[int, int] | None:
+        """Height and width of the engine's input, where every image gets the same."""
+        return self.crop or self.size
 
 
 def default_buckets(max_length: int) -> tuple[int, ...]:
@@ -55,21 +79,3 @@ def default_buckets(max_length: int) -> tuple[int, ...]:
     """
     powers = (2**exponent for exponent in range(4, max_length.bit_length()))
     return (*(power for power in powers if power < max_length), max_length)
-
-
-def lock_text(spec: PipelineSpec, facts: ModelFacts) -> str:
-    """The lock file's text."""
-    header = f"# What `tritonsmith build {spec.name}` read from the model. Commit it; do not edit it.\n"
-    return header + tomli_w.dumps(facts.model_dump(exclude_defaults=True, mode="json"))
-
-
-def facts_from_lock(spec: PipelineSpec) -> ModelFacts:
-    """The facts as committed. Raises SmithError where there are none or they do not read."""
-    fix = f"run: tritonsmith build {spec.file}"
-    try:
-        return ModelFacts.model_validate(tomllib.loads(spec.lock_file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise SmithError("no such file: the model has not been read yet", where=spec.lock_file, fix=fix) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise SmithError(f"does not read as a lock file ({first})", where=spec.lock_file, fix=fix) from None

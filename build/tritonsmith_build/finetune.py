@@ -26,9 +26,9 @@ from transformers import (
 )
 from transformers.trainer_utils import EvalPrediction
 
-from tritonsmith_build.examples import Examples
+from tritonsmith_build.examples import Examples, label_ids
 from tritonsmith_build.quiet import quiet
-from tritonsmith_build.stages.read import positions_of
+from tritonsmith_build.stages.read_texts import positions_of
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Encoded(Dataset[dict[str, Any]]):
     def __init__(self, tokenizer: PreTrainedTokenizerBase, examples: Examples, labels: Sequence[str], max_length: int) -> None:
         encoded = tokenizer(list(examples.texts), truncation=True, max_length=max_length, return_attention_mask=False)
         self.ids: list[list[int]] = encoded["input_ids"]
-        self.labels = examples.label_ids(labels, where="label")
+        self.labels = label_ids(examples.labels, labels, where="label")
 
     def __len__(self) -> int:
         return len(self.labels)

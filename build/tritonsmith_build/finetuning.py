@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.examples import Examples, examples_from_file
+from tritonsmith_build.examples import Examples, examples_from_file, label_ids
 from tritonsmith_build.finetune import FinetuneResult, FinetuneSettings, finetune
 from tritonsmith_build.repository import place_files
 from tritonsmith_build.source import ModelSource, locate
@@ -68,7 +68,7 @@ def _labelled(file: Path, spec: TextClassification) -> Examples:
     examples = examples_from_file(file)
     if not examples.labels:
         raise SmithError("has no column 'label'", where=file, fix="add one")
-    examples.label_ids(spec.output.labels or (), where=file)
+    label_ids(examples.labels, spec.output.labels or (), where=file)
     return examples
 
 

@@ -1,4 +1,4 @@
-"""``tritonsmith infer``: texts from the command line or standard input to a table or JSON lines."""
+"""``tritonsmith infer``: texts or files from the command line or standard input to a table or JSON lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tritonsmith.codec import TASKS
 from tritonsmith_build.errors import SmithError
 
 _SHOWN_VALUES = 4
+_ASKED = ("text", "image")
 _NAMES = ("label", "entity", "entity_group", "token_str", "answer", "corpus_id")
 """What one of several answers is called by, whichever of them it has."""
 
@@ -41,42 +43,70 @@ def _json_or_text(value: str) -> Any:
 
 
 def infer(
-    name: str, texts: Sequence[str], *, url: str, timeout: float, options: dict[str, Any], as_json: bool, console: Console
+    name: str,
+    texts: Sequence[str],
+    *,
+    url: str,
+    timeout: float,
+    options: dict[str, Any],
+    as_json: bool,
+    console: Console,
+    save: Path | None = None,
 ) -> None:
-    """Send the texts, or with ``-`` the lines of standard input as they come, and print an answer a text."""
+    """Send the texts or files, or with ``-`` the lines of standard input as they come, and print an answer each.
+
+    ``save`` is a folder for the images with what was found in them drawn over.
+    """
     try:
         client = Client(url, timeout=timeout)
     except ValueError as error:
         raise SmithError(str(error), where="--url") from None
     with client:
         pipe = client.pipeline(name)
+        if save is not None and TASKS[pipe.info.task].item != "image":
+            raise SmithError(f"{name} answers no images", where="--save", fix="leave it out")
         if list(texts) == ["-"]:
-            rows = _stream(pipe, _lines(), options)
+            rows = _stream(pipe, _lines(), options, save)
             if as_json:
                 _print_json(_with_progress(rows))
             else:
                 for row in _with_progress(rows):
                     console.print(_line(row), highlight=False, soft_wrap=True, markup=False)
         elif as_json:
-            _print_json(_answers(pipe, texts, options))
+            _print_json(_answers(pipe, texts, options, save))
         else:
-            console.print(_table(_answers(pipe, texts, options)))
+            console.print(_table(_answers(pipe, texts, options, save)))
 
 
-def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any]) -> list[dict[str, Any]]:
+def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any], save: Path | None) -> list[dict[str, Any]]:
     task = TASKS[pipe.info.task]
     items = [_item(number, text, task.keys) for number, text in enumerate(texts)] if task.keys else list(texts)
     answers = pipe(items, **options)
     if task.unwraps_one and len(items) == 1:
         answers = [answers]
-    return [{"text": text, **row_of(answer, task.called)} for text, answer in zip(texts, answers, strict=True)]
+    saved: list[dict[str, Any]] = [{} for _ in texts]
+    if save is not None:
+        from tritonsmith_build.drawing import draw_answer
+
+        saved = [{"saved": str(draw_answer(Path(file), answer, save))} for file, answer in zip(texts, answers, strict=True)]
+    return [
+        {task.item if not task.keys else "text": text, **row_of(answer, task.called), **drawn}
+        for text, answer, drawn in zip(texts, answers, saved, strict=True)
+    ]
 
 
 def row_of(answer: Any, called: str) -> dict[str, Any]:
     """An answer with names: those it has, else what its task calls it."""
     if isinstance(answer, Mapping):
         return {key: value for key, value in answer.items() if key != "sequence"}  # which is the text again
-    return {called: answer.tolist() if isinstance(answer, np.ndarray) else answer}
+    if isinstance(answer, np.ndarray):
+        return {called: answer.tolist()}
+    return {called: [_without_mask(one) for one in answer] if called == "segments" else answer}
+
+
+def _without_mask(segment: Mapping[str, Any]) -> dict[str, Any]:
+    """A part of an image by the share of it that it is."""
+    return {"label": segment["label"], "share": float(np.mean(np.asarray(segment["mask"]) > 0))}
 
 
 def _item(number: int, text: str, keys: Sequence[str]) -> Any:
@@ -99,12 +129,14 @@ def _lines() -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _stream(pipe: Pipeline, lines: Iterable[tuple[int, str]], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _stream(
+    pipe: Pipeline, lines: Iterable[tuple[int, str]], options: dict[str, Any], save: Path | None
+) -> Iterator[dict[str, Any]]:
     """Answers in the order of the lines, a few batches under way at a time."""
     lines = iter(lines)
     while block := list(islice(lines, 8 * max(1, pipe.info.max_batch_size))):
         try:
-            yield from _answers(pipe, [text for _, text in block], options)
+            yield from _answers(pipe, [text for _, text in block], options, save)
         except InvalidInputError as error:
             if error.item is None:
                 raise
@@ -132,7 +164,7 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """An answer as a person reads it: a score to four places, a vector by its first values."""
     if "labels" in row:
         return {"labels": ", ".join(f"{label} {score:.4f}" for label, score in zip(row["labels"], row["scores"], strict=True))}
-    return {key: _cell(value) for key, value in row.items() if key != "text"}
+    return {key: _cell(value) for key, value in row.items() if key not in _ASKED}
 
 
 def _cell(value: Any) -> str:
@@ -153,15 +185,18 @@ def _one(answer: Mapping[str, Any]) -> str:
     name = str(next(answer[key] for key in _NAMES if key in answer)).strip()
     word = f" {answer['word']!r}" if "word" in answer else ""
     place = f" {answer['start']}–{answer['end']}" if "start" in answer else ""
-    return f"{name}{word}{place} {answer['score']:.4f}"
+    if "box" in answer:
+        place = " {xmin},{ymin}–{xmax},{ymax}".format(**answer["box"])
+    return f"{name}{word}{place} {answer['score']:.4f}" if "score" in answer else f"{name} {answer['share']:.1%}"
 
 
 def _line(row: dict[str, Any]) -> str:
-    return "\t".join([*cells(row).values(), row["text"]])
+    return "\t".join([*cells(row).values(), *(row[key] for key in _ASKED if key in row)])
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table("text", *cells(rows[0]), box=None, pad_edge=False, header_style="bold")
+    (asked,) = (key for key in _ASKED if key in rows[0])
+    table = Table(asked, *cells(rows[0]), box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(row["text"], *cells(row).values())
+        table.add_row(row[asked], *cells(row).values())
     return table

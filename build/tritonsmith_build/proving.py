@@ -8,15 +8,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tritonsmith_build.batches import batches, run_all
+from tritonsmith_build.outputs import run_all
 from tritonsmith_build.stagecache import code, digest, versions
 from tritonsmith_build.stages.gate import GateError, check
 from tritonsmith_build.targets import Route
-from tritonsmith_build.tasks import TASKS
-from tritonsmith_build.work import Work, figures_in, megabytes, served_code, write_figures
+from tritonsmith_build.work import Work, figures_in, megabytes, write_figures
 
+_GATE_ROWS = 8
 _WORST_SHAPE = 0.5
-"""Relative to FP32's answers: at one length alone half wrong is broken, though the gate's texts are of other lengths."""
+"""Relative to FP32's answers: in one shape alone half wrong is broken, though the gate's data is of other shapes."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Proving:
         def make(folder: Path) -> None:
             module, _, function = route.function.partition(":")
             convert = getattr(import_module(f"tritonsmith_build.stages.{module}"), function)
-            data = list(batches(work.tokenizer, work.settings, work.calibration, rows=1))
+            data = list(work.calibration.batches(1))
             convert(self.fp32.file, folder / "model.onnx", data, leave_out=route.leave_out)
             _write_shares(folder)
 
         own = code(*route.code, "stages/proof.py")
         made_by = (route.function, route.leave_out, versions(*route.packages))
-        key = digest(own, served_code(), self.fp32.key, work.calibration, made_by)
+        key = digest(own, work.proved_by, self.fp32.key, work.calibration.key, made_by)
         folder = work.stage(work.spec.engine.precision, key, make, _shares)
         left_out = {"not_quantized": [route.leave_out]} if route.leave_out else {}
         return Graph(folder / "model.onnx", key, {"weights": figures_in(folder / "weights.json"), **left_out})
@@ -96,7 +96,7 @@ class Proving:
         def make(folder: Path) -> None:
             from tritonsmith_build.stages.sensitivity import search
 
-            data = list(batches(work.tokenizer, work.settings, work.calibration, rows=1))
+            data = list(work.calibration.batches(1))
             found = search(self.fp32.file, quantized.file, data)
             candidates = [{"left_out": list(one.left_out), "products": sorted(one.products)} for one in found.candidates]
             write_figures(folder / "search.json", {"table": found.table, "candidates": candidates})
@@ -106,7 +106,7 @@ class Proving:
             return f"{len(table)} groups of products; INT8 harms {table[0]['group']} most"
 
         own = code("stages/sensitivity.py", "stages/product_groups.py", "stages/dequantized.py")
-        key = digest(own, served_code(), quantized.key, versions("onnx", "onnxruntime"))
+        key = digest(own, work.proved_by, quantized.key, versions("onnx", "onnxruntime"))
         found = figures_in(work.stage("search", key, make, note) / "search.json")
         return found["table"], found["candidates"]
 
@@ -133,26 +133,26 @@ class Proving:
 
             def outputs(file: Path) -> Any:
                 session = session_from_file(file, as_written=simulated)
-                return run_all(session, batches(work.tokenizer, work.settings, work.gate.texts, rows=8))
+                return run_all(session, work.gate.batches(_GATE_ROWS))
 
             reference = outputs(self.fp32.file)
             candidate = reference if graph.file == self.fp32.file else outputs(_run_as(graph.file, folder, simulated))
-            figures = FIGURES[TASKS[work.spec.task].figures](reference, candidate, labels, work.facts)
-            write_figures(folder / "gate.json", {"texts": len(work.gate.texts), **figures})
+            figures = FIGURES[work.task.figures](reference, candidate, labels, work.facts)
+            write_figures(folder / "gate.json", {"items": len(work.gate), **figures})
 
         def note(folder: Path) -> str:
             figures = figures_in(folder / "gate.json")
             shown = [f"{name} {value:.4f}" for name, value in figures.items() if name in ("agreement", "accuracy", "cosine")]
-            return f"{', '.join(shown)} on {figures['texts']} texts"
+            return f"{', '.join(shown)} on {figures['items']} {work.modality.noun}"
 
-        own = code("stages/gate.py", "stages/simulate.py", "batches.py")
-        key = digest(own, served_code(), graph.key, self.fp32.key, versions("onnxruntime"), work.gate.texts, labels, simulated)
+        own = code("stages/gate.py", "stages/simulate.py")
+        key = digest(own, work.proved_by, graph.key, self.fp32.key, versions("onnxruntime"), work.gate.key, labels, simulated)
         figures: dict[str, Any] = figures_in(work.stage("gate", key, make, note) / "gate.json")
         check(work.spec.name, work.spec.gate, figures)
         return figures
 
     def _shapes(self, graph: Graph) -> list[dict[str, Any]]:
-        """The graph against FP32 in every bucket, alone and in a full batch. Raises GateError where an answer is no number."""
+        """The graph against FP32 in every shape, alone and in a full batch. Raises GateError where an answer is no number."""
         work, rows = self.work, self.work.spec.engine.max_batch_size
 
         def make(folder: Path) -> None:
@@ -162,16 +162,17 @@ class Proving:
 
             files = self.fp32.file, _run_as(graph.file, folder, True)
             reference, candidate = (answer_of(session_from_file(file, as_written=True)) for file in files)
-            texts = (work.tokenizer, work.settings, work.gate.texts)
-            write_figures(folder / "shapes.json", compare_shapes(reference, candidate, *texts, max_batch_size=rows))
+            shapes = work.modality.shapes(work.facts)
+            compared = compare_shapes(reference, candidate, work.gate, shapes, max_batch_size=rows)
+            write_figures(folder / "shapes.json", compared)
 
         def note(folder: Path) -> str:
             figures = figures_in(folder / "shapes.json")
             worst = max(row["relative_difference"] for row in figures)
             return f"differs from FP32 by at most {worst:.1%} in {len(figures)} shapes"
 
-        own = code("stages/shapes.py", "stages/simulate.py", "batches.py")
-        key = digest(own, served_code(), graph.key, self.fp32.key, versions("onnxruntime"), work.gate.texts, rows)
+        own = code("stages/shapes.py", "stages/simulate.py")
+        key = digest(own, work.proved_by, graph.key, self.fp32.key, versions("onnxruntime"), work.gate.key, rows)
         figures: list[dict[str, Any]] = figures_in(work.stage("shapes", key, make, note) / "shapes.json")
         for row in figures:
             _check_shape(work.spec.name, row)
@@ -179,7 +180,7 @@ class Proving:
 
 
 def _check_shape(name: str, row: dict[str, Any]) -> None:
-    shape, fix = f"{row['rows']} x {row['length']} tokens", "nothing was replaced. Try --precision bf16 or fp32"
+    shape, fix = f"{row['rows']} x {row['shape']}", "nothing was replaced. Try --precision bf16 or fp32"
     if row["not_finite"]:
         what = f"{row['not_finite']} rows of {shape} are answered with NaN or infinity"
         raise GateError(what, where=f"{name}: shapes", fix=fix)

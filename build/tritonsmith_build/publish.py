@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith_build import repository as repo
-from tritonsmith_build.facts import ModelFacts, lock_text
+from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.hashing import sha256
+from tritonsmith_build.lock import lock_text
 from tritonsmith_build.render import VERSION, Names, overlay, rendered
 from tritonsmith_build.stagecache import digest, versions
 from tritonsmith_build.tables import PipelineSpec
@@ -55,16 +56,17 @@ class Publication:
         self._names = Names.of(spec)
         self._folder = f"{self._names.engine}/{VERSION}"
 
-    def write(self, engine: Proved, tokenizer: Path) -> Built:
-        """Place what is new or other than before, each file whole; what other targets have there stays."""
+    def write(self, engine: Proved, read: Path) -> Built:
+        """Place what is new or other than before, each file whole; what other targets have there stays.
+
+        ``read`` has the files that the model's modality needs.
+        """
         manifest = repo.read_manifest(self._repository / self._folder) or {}
         before = manifest.get("targets", {}).get(self._name, {})
         artefacts = {f"{self._folder}/{name}": file for name, file in {engine.name: engine.file, **engine.beside}.items()}
-        with_tokenizer = [
-            self._names.tokenize,
-            *([self._names.answer] if TASKS[self._spec.task].answers_with_tokenizer else []),
-        ]
-        artefacts |= {f"{step}/{VERSION}/tokenizer.json": tokenizer for step in with_tokenizer}
+        task = TASKS[self._spec.task]
+        readers = [self._names.first, *([self._names.answer] if task.answers_with_tokenizer else [])]
+        artefacts |= {f"{step}/{VERSION}/{name}": read / name for step in readers for name in task.modality.files}
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.facts import ModelFacts, TextFacts
+from tritonsmith_build.modality import Shape
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
-from tritonsmith_build.step_files import beside, step_settings
+from tritonsmith_build.step_files import step_settings
 from tritonsmith_build.tables import PipelineSpec, Serving
 from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.task import Tensor
@@ -29,19 +30,20 @@ class Names:
     """The Triton models of one pipeline; the ensemble has the pipeline's own name."""
 
     ensemble: str
-    tokenize: str
+    first: str
     engine: str
     answer: str
 
     @classmethod
     def of(cls, spec: PipelineSpec) -> Names:
-        """By the spec's name and its task's answering step."""
-        return cls(spec.name, *(f"{spec.name}_{suffix}" for suffix in ("tokenize", "engine", TASKS[spec.task].step)))
+        """By the spec's name and the steps of its task."""
+        task = TASKS[spec.task]
+        return cls(spec.name, *(f"{spec.name}_{suffix}" for suffix in (task.modality.step, "engine", task.step)))
 
     @property
     def steps(self) -> tuple[str, str, str]:
         """In the order in which data flows."""
-        return self.tokenize, self.engine, self.answer
+        return self.first, self.engine, self.answer
 
 
 def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
@@ -52,8 +54,7 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
     names = Names.of(spec)
     configs = {
         f"{names.ensemble}/config.pbtxt": _ensemble(spec, facts, names),
-        f"{names.tokenize}/config.pbtxt": _tokenize(spec, facts, names, padding="bucket", rows=spec.engine.max_batch_size),
-        f"{names.tokenize}/configs/cpu.pbtxt": _tokenize(spec, facts, names, padding="longest", rows=ROWS),
+        **{_config(names.first, name): _first(spec, facts, names, name) for name in TASKS[spec.task].modality.parameters},
         f"{names.engine}/config.pbtxt": _engine_tensorrt(spec, facts, names),
         f"{names.engine}/configs/cpu.pbtxt": _engine_cpu(spec, facts, names),
         f"{names.engine}/configs/onnxruntime.pbtxt": _engine_onnxruntime(spec, facts, names),
@@ -91,9 +92,10 @@ def _shim(step: str) -> str:
 def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
     answers = task.answers(facts)
+    made = _names(_engine_inputs(spec, facts))
     steps = [
-        _step(names.tokenize, _names(task.inputs), [*facts.inputs, *beside(spec, facts)]),
-        _step(names.engine, facts.inputs, [task.engine_output]),
+        _step(names.first, _names(task.inputs), [*made, *_names(task.beside(facts))]),
+        _step(names.engine, made, [task.engine_output]),
         _step(names.answer, [task.engine_output, *_names(task.kept), *_names(task.options)], _names(answers)),
     ]
     return {
@@ -105,8 +107,18 @@ def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
         "ensemble_scheduling": {"step": steps},
         # Only here: a step's cache would outlive the step's repair.
         "response_cache": {"enable": spec.serving.cache},
-        "parameters": _parameters({"task": spec.task, **({"mask": facts.mask_token} if facts.mask_token else {})}),
+        "parameters": _parameters({"task": spec.task, **_mask(facts)}),
     }
+
+
+def _config(model: str, configuration: str) -> str:
+    """Where a configuration of a model lies; the one that has no name is what all others replace."""
+    return f"{model}/configs/{configuration}.pbtxt" if configuration else f"{model}/config.pbtxt"
+
+
+def _mask(facts: ModelFacts) -> dict[str, str]:
+    """What a text must have, where the model fills in masks: for who asks the pipeline whether it answers."""
+    return {"mask": facts.mask_token} if isinstance(facts, TextFacts) and facts.mask_token else {}
 
 
 def _names(tensors: Sequence[Tensor]) -> list[str]:
@@ -128,12 +140,14 @@ def _step(model: str, inputs: Sequence[str], outputs: Sequence[str]) -> Message:
     }
 
 
-def _tokenize(spec: PipelineSpec, facts: ModelFacts, names: Names, *, padding: str, rows: int) -> Message:
+def _first(spec: PipelineSpec, facts: ModelFacts, names: Names, configuration: str) -> Message:
     task = TASKS[spec.task]
-    parameters = {"padding": padding, **({"rows": str(rows)} if task.spreads else {})}
-    given = [tensor for tensor in task.kept if tensor.name in beside(spec, facts)]
-    step = _python_step(spec, names.tokenize, task.inputs, [*_engine_inputs(facts), *given], _queue(spec.serving))
-    return {**step, "input": [_ragged(tensor) for tensor in step["input"]], "parameters": _parameters(parameters)}
+    rows = ROWS if configuration == "cpu" else spec.engine.max_batch_size
+    parameters = {**task.modality.parameters[configuration], **({"rows": str(rows)} if task.spreads else {})}
+    outputs = [*_engine_inputs(spec, facts), *task.beside(facts)]
+    step = _python_step(spec, names.first, task.inputs, outputs, _queue(spec.serving))
+    step = {**step, "input": [_ragged(tensor) for tensor in step["input"]]}
+    return {**step, "parameters": _parameters(parameters)} if parameters else step
 
 
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
@@ -151,7 +165,7 @@ def _rows(spec: PipelineSpec) -> Message:
 
 def _ragged(tensor: Message) -> Message:
     """Rows of any length may share a batch: a Python step gets each request by itself."""
-    return {**tensor, "allow_ragged_batch": True} if -1 in tensor["dims"] else tensor
+    return {**tensor, "allow_ragged_batch": True} if tensor["dims"][0] == -1 else tensor
 
 
 def _python_step(
@@ -165,14 +179,13 @@ def _python_step(
 
 
 def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
-    ragged = [_ragged(tensor) for tensor in _tensors(_engine_inputs(facts))]
     return {
-        **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         **_rows(spec),
-        "input": ragged,
+        "input": [_ragged(tensor) for tensor in _tensors(_engine_inputs(spec, facts))],
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_CPU")},
         "dynamic_batching": _engine_batching(spec),
-        "model_warmup": _warmups(facts, [1]),
+        "model_warmup": _warmups(spec, facts, [1]),
         "parameters": _parameters({"artefact": TARGETS["cpu"].artefact}),
     }
 
@@ -180,10 +193,10 @@ def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
 def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     kind = {"backend": "onnxruntime", "default_model_filename": TARGETS["onnxruntime"].artefact}
     return {
-        **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        **_interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_AUTO")},
         "dynamic_batching": _engine_batching(spec),
-        "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
+        "model_warmup": _warmups(spec, facts, [1, spec.engine.max_batch_size]),
     }
 
 
@@ -191,15 +204,15 @@ def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names, plans:
     default = next(iter(plans.values())) if plans else TARGETS["tensorrt"].artefact
     kind = {"backend": "tensorrt", "default_model_filename": default}
     by_gpu = [{"key": capability, "value": file} for capability, file in (plans or {}).items()]
-    profiles = [str(index) for index in range(len(facts.buckets))]  # left out, Triton would use the first alone
+    profiles = [str(index) for index in range(len(_shapes(spec, facts)))]  # left out, Triton would use the first alone
     sizes = sorted({spec.engine.best_batch_size, spec.engine.max_batch_size})
     return {
-        **_interface(spec, names.engine, kind, _engine_inputs(facts), [_engine_output(spec, facts)]),
+        **_interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         **({"cc_model_filenames": by_gpu} if by_gpu else {}),
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_GPU"), "profile": profiles},
         "dynamic_batching": {"preferred_batch_size": sizes, **_engine_batching(spec)},
         **_tensorrt_optimization(spec, facts),
-        "model_warmup": _warmups(facts, [1, spec.engine.max_batch_size]),
+        "model_warmup": _warmups(spec, facts, [1, spec.engine.max_batch_size]),
     }
 
 
@@ -216,10 +229,10 @@ def _tensorrt_optimization(spec: PipelineSpec, facts: ModelFacts) -> Message:
 
 
 def _graph_specs(spec: PipelineSpec, facts: ModelFacts) -> list[Message]:
-    """A CUDA graph for each bucket and doubled batch, which also runs what is more than half as large."""
+    """A CUDA graph for each shape and doubled batch, which also runs what is more than half as large."""
 
-    def shapes(length: int) -> list[Message]:
-        return [{"key": name, "value": {"dim": [length]}} for name in facts.inputs]
+    def inputs(shape: Shape) -> list[Message]:
+        return [{"key": name, "value": {"dim": list(dims)}} for name, dims in shape.dims.items()]
 
     rows, sizes = 1, []
     while rows < spec.engine.max_batch_size:
@@ -229,12 +242,16 @@ def _graph_specs(spec: PipelineSpec, facts: ModelFacts) -> list[Message]:
     return [
         {
             "batch_size": most,
-            "input": shapes(length),
-            "graph_lower_bound": {"batch_size": below + 1, "input": shapes(length)},
+            "input": inputs(shape),
+            "graph_lower_bound": {"batch_size": below + 1, "input": inputs(shape)},
         }
         for below, most in pairs
-        for length in facts.buckets
+        for shape in _shapes(spec, facts)
     ]
+
+
+def _shapes(spec: PipelineSpec, facts: ModelFacts) -> Sequence[Shape]:
+    return TASKS[spec.task].modality.shapes(facts)
 
 
 def _interface(
@@ -250,13 +267,17 @@ def _interface(
     }
 
 
-def _engine_inputs(facts: ModelFacts) -> list[Tensor]:
-    return [Tensor(name, "TYPE_INT32", (-1,)) for name in facts.inputs]
+def _engine_inputs(spec: PipelineSpec, facts: ModelFacts) -> list[Tensor]:
+    modality = TASKS[spec.task].modality
+    return [
+        Tensor(name, modality.dtype, tuple(axis if isinstance(axis, int) else -1 for axis in axes))
+        for name, axes in modality.axes(facts).items()
+    ]
 
 
 def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
     task = TASKS[spec.task]
-    return Tensor(task.engine_output, "TYPE_FP32", (-1, facts.width) if task.every_token else (facts.width,))
+    return Tensor(task.engine_output, "TYPE_FP32", task.output_dims(facts))
 
 
 def _tensors(tensors: Sequence[Tensor]) -> list[Message]:
@@ -291,16 +312,18 @@ def _engine_batching(spec: PipelineSpec) -> Message:
     return {**({"max_queue_delay_microseconds": delay} if delay else {}), **_queue(spec.serving)}
 
 
-def _warmups(facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:
+def _warmups(spec: PipelineSpec, facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:
+    kind = Word(TASKS[spec.task].modality.dtype)
+    # Zeros are a token that every vocabulary has, and a grey image; random numbers would point outside of a vocabulary.
     return [
-        {"name": f"{rows} x {length}", "batch_size": rows, "inputs": _warmup_inputs(facts, length)}
-        for length in facts.buckets
+        {
+            "name": f"{rows} x {shape.name}",
+            "batch_size": rows,
+            "inputs": [
+                {"key": name, "value": {"data_type": kind, "dims": list(dims), "zero_data": True}}
+                for name, dims in shape.dims.items()
+            ],
+        }
+        for shape in _shapes(spec, facts)
         for rows in batch_sizes
-    ]
-
-
-def _warmup_inputs(facts: ModelFacts, length: int) -> list[Message]:
-    # Zeros are a token that every vocabulary has; random numbers would point outside of it.
-    return [
-        {"key": name, "value": {"data_type": Word("TYPE_INT32"), "dims": [length], "zero_data": True}} for name in facts.inputs
     ]

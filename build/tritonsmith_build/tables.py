@@ -44,11 +44,16 @@ class Source(Table):
 
 
 class Input(Table):
-    """What a caller may send. What is left out is read from the model."""
+    """What a caller may send."""
+
+    max_bytes: Count = 65536
+
+
+class TextInput(Input):
+    """Texts; what is left out is read from the model."""
 
     max_length: Count | None = None
     buckets: tuple[Count, ...] | None = None
-    max_bytes: Count = 65536
 
     @model_validator(mode="after")
     def _buckets_rise_to_max_length(self) -> Self:
@@ -106,13 +111,13 @@ class Serving(Table):
 
 
 class Calibration(Table):
-    """Text from which the range of activations is measured; disjoint from the gate's."""
+    """Inputs from which the range of activations is measured; disjoint from the gate's."""
 
     data: Path | None = None
 
 
 class Gate(Table):
-    """What a build must prove against FP32 on the gate's texts."""
+    """What a build must prove against FP32 on the gate's inputs."""
 
     data: Path | None = None
 
@@ -142,7 +147,7 @@ class LabelsOutput(Table):
 
 
 class PipelineSpec(Table):
-    """One pipeline; each task has its own kind, which says more of ``output`` and ``gate``."""
+    """One pipeline; each task has its own kind, which says more of ``input``, ``output`` and ``gate``."""
 
     task: str
     name: Name
@@ -168,3 +173,29 @@ class PipelineSpec(Table):
     def beside(self, path: Path) -> Path:
         """A path written in the spec, taken from the spec's own folder."""
         return self.folder / path.expanduser()
+
+
+class ImageInput(Input):
+    """Images: JPEG, PNG or WebP."""
+
+    max_bytes: Count = 20 * 2**20
+    max_pixels: Count = 50_000_000
+
+
+class ImageEngine(Engine):
+    """As ``Engine``; an image is much more work than a text."""
+
+    max_batch_size: Count = 8
+
+
+class ImageSpec(PipelineSpec):
+    """A pipeline of images."""
+
+    input: ImageInput = ImageInput()
+    engine: ImageEngine = ImageEngine()
+
+
+class TextSpec(PipelineSpec):
+    """A pipeline of texts."""
+
+    input: TextInput = TextInput()

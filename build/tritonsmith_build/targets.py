@@ -32,7 +32,7 @@ class Route:
         """This package's files that the result depends on."""
         module = self.function.partition(":")[0]
         shared = ("precision.py", "smooth.py", "modelopt_apart.py", "half.py", f"{module}.py")
-        return ("leave_out.py", "batches.py", *(f"stages/{file}" for file in shared))
+        return ("leave_out.py", *(f"stages/{file}" for file in shared))
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from tritonsmith_steps.tokenize import Cut
 
 from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.modalities.texts import TEXTS
+from tritonsmith_build.modality import Modality
 from tritonsmith_build.tables import PipelineSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-Figures = Literal["decisions", "masks", "cosine", "correlation"]
+Figures = Literal["decisions", "masks", "cosine", "correlation", "boxes"]
 Spec = TypeVar("Spec", bound=PipelineSpec)
 
 
@@ -36,8 +38,24 @@ class Model(Generic[Spec]):
     spec: Spec
     folder: Path
     config: PreTrainedConfig
+
+
+@dataclass(frozen=True)
+class TextModel(Model[Spec]):
+    """One of texts."""
+
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+
+
+@dataclass(frozen=True)
+class ImageModel(Model[Spec]):
+    """One of images."""
+
+    processor: str
+    """The class of its processor."""
+    dims: Callable[[Any], tuple[int, ...]]
+    """``dims(facts)``: those of what the task picks of its output, without the batch; -1 where they depend on the image."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +66,30 @@ class Task:
     """What it answers."""
     spec: type[PipelineSpec]
     """What its TOML file has."""
-    facts: Callable[[Model[Any]], dict[str, Any]]
-    """What its answers need of the model, as keys of ``ModelFacts``."""
+    facts: Callable[[Any], dict[str, Any]]
+    """What its answers need of the ``Model``, as keys of its modality's facts."""
     auto_model: str
     """The transformers class that loads the model."""
     inputs: tuple[Tensor, ...]
     """What the first step takes."""
     engine_output: str
-    """What leaves the engine: a row of ``graph_for``."""
+    """What leaves the engine: a row of ``SELECTS``."""
     figures: Figures
     """What a build measures of it: a row of ``FIGURES``."""
     step: str
     """Suffix of the answering model, and the module of ``tritonsmith_steps`` that it runs."""
-    answers: Callable[[ModelFacts], tuple[Tensor, ...]]
-    """The ensemble's outputs."""
-    step_settings: Callable[[ModelFacts], dict[str, object]]
+    answers: Callable[[Any], tuple[Tensor, ...]]
+    """From the facts: the ensemble's outputs."""
+    step_settings: Callable[[Any], dict[str, object]]
     """What the answering step reads from its version folder."""
+    modality: Modality = TEXTS
+    """What it takes in."""
     options: tuple[Tensor, ...] = ()
     """What a caller may tell the answering step; each is optional."""
-    every_token: bool = False
-    """Whether the engine answers every token rather than the whole text."""
+    output_dims: Callable[[Any], tuple[int, ...]] = lambda facts: (facts.width,)
+    """From the facts: the engine's output without the batch."""
+    unneeded: Callable[[Any], tuple[str, ...]] = lambda facts: ()
+    """From the facts: how the names of weights begin that the model may lack, because the output does not depend on them."""
     kept: tuple[Tensor, ...] = ()
     """What the answering step takes beside the engine's output, of what the first step takes, gives or can give."""
     answers_with_tokenizer: bool = False
@@ -83,6 +105,11 @@ class Task:
     def file(self) -> str:
         """Its own module, below this package."""
         return f"tasks/{self.facts.__module__.rpartition('.')[2]}.py"
+
+    def beside(self, facts: ModelFacts) -> tuple[Tensor, ...]:
+        """What the first step gives to the answering step alone."""
+        known = {*self.modality.axes(facts), *(tensor.name for tensor in self.inputs)}
+        return tuple(tensor for tensor in self.kept if tensor.name not in known)
 
     @property
     def spreads(self) -> bool:
@@ -114,3 +141,11 @@ OFFSETS, SPECIAL, SEQUENCE, WORD = (
     Tensor("OFFSETS", "TYPE_INT32", (-1, 2)),
     *(_each_token(name) for name in ("SPECIAL", "SEQUENCE", "WORD")),
 )
+
+
+def each_token(facts: ModelFacts) -> tuple[int, ...]:
+    """The output of an engine that answers every token of a text."""
+    return -1, facts.width
+
+
+IMAGE, SIZE = text("IMAGE"), Tensor("SIZE", "TYPE_INT32", (2,))

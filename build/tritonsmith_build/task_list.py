@@ -17,7 +17,7 @@ def listed() -> list[dict[str, Any]]:
             "task": name,
             "answers": task.about,
             "model": task.auto_model,
-            "item": list(ASKED[name].keys) or ["a text"],
+            "item": list(ASKED[name].keys) or [ASKED[name].item],
             "options": list(ASKED[name].options),
         }
         for name, task in TASKS.items()

@@ -32,6 +32,11 @@ def decode_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | None =
     return rows[0] if call.single else rows
 
 
+def decode_top_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | None = 5) -> Any:
+    """As ``transformers.pipeline("image-classification")``: a list of the ``top_k`` likeliest classes an image."""
+    return decode_classes(outputs, call, top_k=top_k)
+
+
 def _rows(outputs: Sequence[Arrays], *names: str) -> Iterator[tuple[Any, ...]]:
     """The rows of some tensors, over all requests."""
     for output in outputs:

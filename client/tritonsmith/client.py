@@ -84,7 +84,7 @@ class Pipeline:
         self._client, self.info = client, info
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        """Answer one item or many: texts, or dictionaries where the task asks more than a text.
+        """Answer one item or many: texts, images, or dictionaries where the task asks more than a text.
 
         Returns what ``transformers.pipeline`` of the same task returns and takes its options; embeddings are a float32 array
         ``[n, width]``. ``tritonsmith tasks`` lists items and options. Raises the errors of ``tritonsmith.errors``.

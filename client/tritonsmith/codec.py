@@ -12,12 +12,14 @@ from tritonsmith.answers import (
     decode_ranking,
     decode_spans,
     decode_tokens,
+    decode_top_classes,
     decode_vectors,
     decode_zero_shot,
 )
 from tritonsmith.calls import Arrays, Call, Encode, encode_records, encode_texts, encode_texts_or_pairs
 from tritonsmith.errors import InvalidInputError, ServerError
-from tritonsmith.options import LABELS, TOP_K, Option, count, flag, line, one_of
+from tritonsmith.images import decode_boxes, decode_segments, encode_images
+from tritonsmith.options import LABELS, TOP_K, Option, count, flag, line, one_of, share
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Task:
     """``decode(outputs, call, **options)`` from the outputs of a call's requests."""
     options: Mapping[str, Option]
     keys: tuple[str, ...] = ()
-    """What an item that is a dictionary has; nothing where items are texts."""
+    """What an item that is a dictionary has; nothing where items are texts or images."""
+    item: str = "text"
+    """What an item is, where it is no dictionary."""
     called: str = "answers"
     """What several answers to one item are called together."""
     unwraps_one: bool = False
@@ -57,12 +61,13 @@ class Task:
 
 
 _QUESTION = {"question": "QUESTION", "context": "CONTEXT"}
+_FUNCTION = one_of(("softmax", "sigmoid", "none"), "FUNCTION_TO_APPLY")
 _QUERY = {"query": "QUERY", "documents": "DOCUMENTS"}
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         encode_texts_or_pairs,
         decode_classes,
-        {"top_k": TOP_K, "function_to_apply": one_of(("softmax", "sigmoid", "none"), "FUNCTION_TO_APPLY")},
+        {"top_k": TOP_K, "function_to_apply": _FUNCTION},
         called="classes",
     ),
     "zero-shot-classification": Task(
@@ -96,6 +101,12 @@ TASKS: dict[str, Task] = {
         keys=tuple(_QUERY),
         called="documents",
     ),
+    "image-classification": Task(
+        encode_images, decode_top_classes, {"top_k": TOP_K, "function_to_apply": _FUNCTION}, item="image", called="classes"
+    ),
+    "image-feature-extraction": Task(encode_images, decode_vectors, {}, item="image", called="embedding"),
+    "object-detection": Task(encode_images, decode_boxes, {"threshold": share("THRESHOLD")}, item="image", called="boxes"),
+    "image-segmentation": Task(encode_images, decode_segments, {}, item="image", called="segments"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_TYPES: dict[str, Any] = {"BYTES": np.object_, "INT32": np.int32, "BOOL": np.bool_}
+_TYPES: dict[str, Any] = {"BYTES": np.object_, "INT32": np.int32, "BOOL": np.bool_, "FP32": np.float32}
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,15 @@ def one_of(names: Sequence[str], tensor: str) -> Option:
 def count(tensor: str, *, decodes: bool = False) -> Option:
     """A number of at least 1."""
     return Option(_is_count, "give a whole number of at least 1", tensor=tensor, dtype="INT32", decodes=decodes)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def share(tensor: str) -> Option:
+    """A number from 0 to 1."""
+    return Option(_is_share, "give a number from 0 to 1", tensor=tensor, dtype="FP32")
 
 
 def flag(tensor: str = "") -> Option:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
-from tritonsmith_build.batches import batches
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.modalities.texts import Texts
 from tritonsmith_steps.runtimes import PLAIN, opened
 from tritonsmith_steps.settings import settings_from
 from tritonsmith_steps.tokenize import TokenizeSettings
@@ -65,9 +65,8 @@ def reference(fp32: Path, texts: Sequence[str]) -> Sample:
     """By ONNX Runtime in FP32, texts one by one: no padding, no other's company."""
     steps = Steps.of(fp32)
     run = opened(PLAIN, steps.engine / steps.artefact)
-    tokenizer = steps.tokenize / "tokenizer.json"
-    data = batches(tokenizer, settings_from(steps.tokenize, TokenizeSettings), texts, rows=1, padding="longest")
-    vectors = np.concatenate([run(batch) for batch in data])
+    samples = Texts(steps.tokenize / "tokenizer.json", settings_from(steps.tokenize, TokenizeSettings), texts)
+    vectors = np.concatenate([run(batch) for batch in samples.batches(1)])
     return Sample(tuple(texts), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 

@@ -22,6 +22,8 @@ class EmbedSettings:
     normalize: bool
     truncate_dim: int | None = None
     normalize_again: bool = False
+    reads: str = "pooled"
+    """The engine's output."""
 
 
 def prompted(asked: Asked) -> list[Item]:
@@ -43,7 +45,7 @@ def _names(asked: Asked) -> list[str | None]:
 
 
 class Embed:
-    """``pooled`` FP32 ``[rows, width]`` to ``EMBEDDING`` of the same shape, or of fewer columns."""
+    """An engine's vectors FP32 ``[rows, width]`` to ``EMBEDDING`` of the same shape, or of fewer columns."""
 
     def __init__(self, settings: EmbedSettings) -> None:
         self._settings = settings
@@ -55,14 +57,14 @@ class Embed:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order."""
-        vectors = gathered(requests, "pooled")
+        vectors = gathered(requests, self._settings.reads)
         if self._settings.normalize:
             vectors = _normalized(vectors)
         if self._settings.truncate_dim:
             vectors = np.ascontiguousarray(vectors[:, : self._settings.truncate_dim])
         if self._settings.normalize_again:
             vectors = _normalized(vectors)
-        return [*parted({"EMBEDDING": vectors}, [len(request["pooled"]) for request in requests])]
+        return [*parted({"EMBEDDING": vectors}, [len(request[self._settings.reads]) for request in requests])]
 
 
 def _normalized(vectors: Floats) -> Floats:

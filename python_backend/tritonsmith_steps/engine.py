@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, padded, parted
+from tritonsmith_steps.lengths import MASK
 from tritonsmith_steps.runtimes import Run, choices_in, first_available
 from tritonsmith_steps.settings import settings_from
 
@@ -22,7 +23,8 @@ class EngineSettings:
 class CpuEngine:
     """INT32 inputs ``[rows, length]``, lengths differing between requests, to an FP32 output ``[rows, width]``.
 
-    Or ``[rows, length, width]``, where the engine answers every token.
+    Or ``[rows, length, width]``, where the engine answers every token. An input of images is FP32 ``[rows, 3, height, width]``,
+    of one size, and the output whatever comes of it, a row an image.
     """
 
     def __init__(self, run: Run, settings: EngineSettings, *, count: Count, about: str = "") -> None:
@@ -46,7 +48,7 @@ class CpuEngine:
         name = next(iter(batch))
         self._count("padding", int(batch[name].size - sum(request[name].size for request in requests)))
         outputs = parted({self._settings.output: self._run(batch)}, [len(request[name]) for request in requests])
-        if outputs[0][self._settings.output].ndim == 3:  # a request's own length, not its neighbours'
+        if MASK in batch and outputs[0][self._settings.output].ndim == 3:  # a request's own length, not its neighbours'
             return [
                 {key: array[:, : request[name].shape[1]] for key, array in output.items()}
                 for output, request in zip(outputs, requests, strict=True)

@@ -89,17 +89,20 @@ def _part(batch: Arrays, rows: NDArray[np.intp], length: int) -> Part:
     return Part(rows, cut)
 
 
-def in_order(outputs: Sequence[tuple[NDArray[np.intp], NDArray[Any]]], length: int) -> NDArray[Any]:
+def in_order(outputs: Sequence[tuple[NDArray[np.intp], NDArray[Any]]], batch: Arrays) -> NDArray[Any]:
     """The parts' outputs, ``(rows, output [rows, width])``, as one new array in the order of the batch.
 
-    Outputs ``[rows, part's length, width]``, one a token, come out with the batch's ``length``; padding's are zero.
+    Outputs ``[rows, part's length, width]``, one a token, come out with the batch's length; padding's are zero. Those of a
+    batch without a mask are rows of one shape.
     """
     first = outputs[0][1]
-    shape = first.shape[1:] if first.ndim == 2 else (length, *first.shape[2:])
+    tokens = MASK in batch and first.ndim == 3
+    length = batch[MASK].shape[1] if tokens else 0
+    shape = (length, *first.shape[2:]) if tokens else first.shape[1:]
     out = np.zeros((sum(len(rows) for rows, _ in outputs), *shape), dtype=first.dtype)
     for rows, output in outputs:
-        if output.ndim == 2:
-            out[rows] = output
-        else:
+        if tokens:
             out[rows, : output.shape[1]] = output[:, :length]
+        else:
+            out[rows] = output
     return out

@@ -33,7 +33,7 @@ products."""
 _TOGETHER = 4
 """Cores that work on one part: one text is soonest done by several. A choice for small encoders, tried on two cores alone."""
 Run = Callable[[Arrays], NDArray[np.float32]]
-"""The engine's one output, ``[rows, width]`` or one a token ``[rows, length, width]``, for a padded batch."""
+"""The engine's one output for a padded batch: ``[rows, width]``, one a token ``[rows, length, width]``, or more of an image."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
     def run(batch: Arrays) -> NDArray[np.float32]:
         under_way = [pool.submit(answered, part) for part in by_length(batch, streams)]
         wait(under_way)
-        return in_order([one.result() for one in under_way], next(iter(batch.values())).shape[1])
+        return in_order([one.result() for one in under_way], batch)
 
     return run
 

@@ -31,7 +31,7 @@ STAGES = {
     "export": "tritonsmith_build.stages.export.onnx_from_graph",
     "verify": "tritonsmith_build.stages.verify.verify",
     "int8": "tritonsmith_build.stages.precision.int8_from_onnx",
-    "gate": "tritonsmith_build.batches.Tokenize",
+    "gate": "tritonsmith_build.modalities.texts.Tokenize",
 }
 """What each stage calls, by its name in the cache."""
 
@@ -135,7 +135,7 @@ def test_the_agreement_in_the_manifest_is_that_of_the_published_engine_with_tran
     proved = manifest_of(place)["targets"]["cpu"]
     # Two texts: rounding may depend on the batch's shape.
     assert proved["gate"]["agreement"] == pytest.approx(expected, abs=0.011)
-    assert (proved["gate"]["texts"], proved["not_quantized"]) == (200, ["after GELU"])
+    assert (proved["gate"]["items"], proved["not_quantized"]) == (200, ["after GELU"])
 
 
 def test_accuracy_is_measured_where_the_gates_texts_have_labels(place: Workplace) -> None:
@@ -154,7 +154,7 @@ def test_a_spec_without_a_gate_of_its_own_is_proved_on_the_text_that_comes_along
     text = place.spec_file.read_text().replace('data = "nowhere.txt"\n', "")
     place.spec_file.write_text(text)
     lines = (resources.files("tritonsmith_build") / "data" / "gate.txt").read_text(encoding="utf-8").splitlines()
-    assert place.build("fp32").manifest["targets"]["cpu"]["gate"]["texts"] == sum(bool(line.strip()) for line in lines)
+    assert place.build("fp32").manifest["targets"]["cpu"]["gate"]["items"] == sum(bool(line.strip()) for line in lines)
 
 
 def test_an_embedding_model_is_built_as_sentence_transformers_defines_it(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_failed_gate_keeps_the_old_engine_and_says_figure_and_limit(place: Wor
     with pytest.raises(SmithError) as caught:
         place.build()
     said = re.fullmatch(
-        r"moods: gate: agreement is (0\.\d{4}) on 200 texts, the spec's gate\.min_agreement is 1\.0; nothing was replaced\..*",
+        r"moods: gate: agreement is (0\.\d{4}) on 200 items, the spec's gate\.min_agreement is 1\.0; nothing was replaced\..*",
         str(caught.value),
     )
     assert said, str(caught.value)
@@ -348,8 +348,8 @@ BROKEN = {
 def test_a_graph_that_fails_at_one_length_alone_is_not_published(
     place: Workplace, monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], said: str
 ) -> None:
-    fine = {"rows": 1, "length": 16, "not_finite": 0, "relative_difference": 0.01}
-    monkeypatch.setattr(shapes, "compare_shapes", lambda *_, **__: [fine, {"rows": 4, "length": 16, **row}])
+    fine = {"rows": 1, "shape": "16 tokens", "not_finite": 0, "relative_difference": 0.01}
+    monkeypatch.setattr(shapes, "compare_shapes", lambda *_, **__: [fine, {"rows": 4, "shape": "16 tokens", **row}])
     before = place.published()
     with pytest.raises(SmithError, match=f"moods: shapes: {said}"):
         place.build("fp16", target="onnxruntime")
@@ -358,7 +358,9 @@ def test_a_graph_that_fails_at_one_length_alone_is_not_published(
 
 def test_a_gpus_graph_is_looked_at_in_every_bucket(place: Workplace) -> None:
     target = place.build("fp16", target="onnxruntime").manifest["targets"]["onnxruntime"]
-    assert [(row["rows"], row["length"]) for row in target["shapes"]] == [(1, 16), (4, 16), (1, 32), (4, 32)]
+    assert [(row["rows"], row["shape"]) for row in target["shapes"]] == [
+        (rows, f"{length} tokens") for length in (16, 32) for rows in (1, 4)
+    ]
     assert all(row["not_finite"] == 0 for row in target["shapes"])
 
 
@@ -367,7 +369,7 @@ def test_int8_that_never_passes_is_refused_with_its_last_figure(place: Workplace
     monkeypatch.setitem(gate.FIGURES, "decisions", lambda *_: {"agreement": next(figures)})
     shutil.rmtree(place.cache / "gate")
     before = place.published()
-    with pytest.raises(SmithError, match=r"agreement is 0\.7500 on 200 texts"):
+    with pytest.raises(SmithError, match=r"agreement is 0\.7500 on 200 items"):
         place.build()
     assert place.published() == before
     assert list(figures) == []
@@ -386,7 +388,7 @@ def test_a_label_nobody_knows_is_no_reason_to_try_another_int8(place: Workplace)
 def test_a_graph_that_is_not_the_model_is_never_published(
     place: Workplace, exported: Callable[[str], Exported], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(graph: object, facts: object, output: str, file: Path) -> None:
+    def wrong(graph: object, axes: object, dtype: str, output: str, file: Path) -> None:
         shutil.copyfile(exported("bert-2").file, file)  # of the same architecture, with another bias
 
     monkeypatch.setattr(STAGES["export"], wrong)

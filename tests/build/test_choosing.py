@@ -23,7 +23,7 @@ def engines_of(place: Workplace) -> list[str]:
 
 
 def row(engine: str, rate: float, agreement: float = 1.0) -> Row:
-    return {"engine": engine, "gate": {"texts": 200, "agreement": agreement}, "texts_per_s": rate}
+    return {"engine": engine, "gate": {"items": 200, "agreement": agreement}, "items_per_s": rate}
 
 
 @pytest.fixture
@@ -63,9 +63,9 @@ def test_real_runtimes_are_measured_and_agree(place: Workplace) -> None:
     assert {one["engine"] for one in measured} == {"openvino fp32", "onnxruntime fp32"}
     for one in measured:
         assert one["gate"]["agreement"] == 1.0
-        alone, together = one["texts_per_s_in_1"], one["texts_per_s_in_8"]
-        assert one["texts_per_s"] == pytest.approx(2 / (1 / alone + 1 / together), rel=0.01)
-    assert engines_of(place) == [one["engine"] for one in sorted(measured, key=lambda one: -one["texts_per_s"])]
+        alone, together = one["items_per_s_in_1"], one["items_per_s_in_8"]
+        assert one["items_per_s"] == pytest.approx(2 / (1 / alone + 1 / together), rel=0.01)
+    assert engines_of(place) == [one["engine"] for one in sorted(measured, key=lambda one: -one["items_per_s"])]
 
 
 def test_sixteen_bits_on_a_cpu_are_bf16_or_fp32_where_it_has_none(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

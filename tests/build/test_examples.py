@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.examples import Examples, examples_from_file
+from tritonsmith_build.examples import Examples, examples_from_file, label_ids
 
 ANY_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 LINES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), min_size=1, max_size=60)
@@ -134,12 +134,12 @@ def test_a_missing_file_is_named_with_where_it_is_looked_for(tmp_path: Path) -> 
 
 def test_a_label_may_be_a_name_or_a_position() -> None:
     examples = Examples(("a", "b", "c"), ("GOOD", "0", "1"))
-    assert examples.label_ids(("BAD", "GOOD"), where="gate.tsv") == [1, 0, 1]
+    assert label_ids(examples.labels, ("BAD", "GOOD"), where="gate.tsv") == [1, 0, 1]
 
 
 def test_a_label_the_model_does_not_have_is_named() -> None:
     with pytest.raises(SmithError) as caught:
-        Examples(("a", "b"), ("GOOD", "GREAT")).label_ids(("BAD", "GOOD"), where="gate.tsv")
+        label_ids(("GOOD", "GREAT"), ("BAD", "GOOD"), where="gate.tsv")
     assert str(caught.value) == (
         "gate.tsv: label 'GREAT' is none of the model's ['BAD', 'GOOD']; "
         "write the label's name or its position, or set output.labels in the spec"

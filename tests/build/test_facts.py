@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import ModelFacts, default_buckets, facts_from_lock, lock_text
+from tritonsmith_build.facts import TextFacts, default_buckets
+from tritonsmith_build.lock import facts_from_lock, lock_text
 from workbench import some_facts, write_spec
 
 
@@ -52,7 +53,7 @@ def test_every_length_has_a_bucket_at_most_twice_as_long(max_length: int) -> Non
     ],
     ids=["classifier", "adapter", "odd-labels", "embedding"],
 )
-def test_facts_come_back_from_the_lock_file_unchanged(tmp_path: Path, facts: ModelFacts) -> None:
+def test_facts_come_back_from_the_lock_file_unchanged(tmp_path: Path, facts: TextFacts) -> None:
     spec = write_spec(tmp_path)
     spec.lock_file.write_text(lock_text(spec, facts), encoding="utf-8")
     assert facts_from_lock(spec) == facts

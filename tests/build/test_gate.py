@@ -10,7 +10,7 @@ import scipy.stats
 from sklearn import metrics
 from sklearn.metrics.pairwise import paired_cosine_distances
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.facts import TextFacts
 from tritonsmith_build.stages.gate import FIGURES, check, classify_figures, correlation_figures, embed_figures, mask_figures
 from tritonsmith_build.tasks import TASKS
 from tritonsmith_build.tasks.feature_extraction import EmbedGate
@@ -124,7 +124,7 @@ def test_there_are_figures_for_the_output_of_every_task() -> None:
 def said_by(gate: ClassifyGate | EmbedGate, **figures: Any) -> str:
     """What is said when a limit does not hold."""
     with pytest.raises(SmithError) as caught:
-        check("moods", gate, {"texts": 40, **figures})
+        check("moods", gate, {"items": 40, **figures})
     return str(caught.value)
 
 
@@ -148,8 +148,8 @@ def test_a_limit_that_does_not_hold_is_named_with_figure_and_fix(
     gate: ClassifyGate | EmbedGate, figures: dict[str, float], figure: str, shown: str, limit: str, bound: str
 ) -> None:
     assert said_by(gate, **figures) == (
-        f"moods: gate: {figure} is {shown} on 40 texts, the spec's gate.{limit} is {bound}; nothing was replaced. "
-        "Try --precision fp32, calibration.data nearer to your texts, "
+        f"moods: gate: {figure} is {shown} on 40 items, the spec's gate.{limit} is {bound}; nothing was replaced. "
+        "Try --precision fp32, calibration.data nearer to your own, "
         f"or, if you can live with it, another gate.{limit}"
     )
 
@@ -165,7 +165,7 @@ def test_a_limit_that_does_not_hold_is_named_with_figure_and_fix(
     ids=["at-the-limit", "better-than-the-reference", "without-labels", "vectors-at-the-limit"],
 )
 def test_limits_hold_up_to_and_at_their_value(gate: ClassifyGate | EmbedGate, figures: dict[str, float]) -> None:
-    check("moods", gate, {"texts": 40, **figures})
+    check("moods", gate, {"items": 40, **figures})
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_limits_hold_up_to_and_at_their_value(gate: ClassifyGate | EmbedGate, fi
     ids=["classifier", "multi-label", "embedding"],
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=["nan", "infinity"])
-def test_a_single_answer_that_is_no_number_does_not_pass(gate: Any, facts: ModelFacts, value: float) -> None:
+def test_a_single_answer_that_is_no_number_does_not_pass(gate: Any, facts: TextFacts, value: float) -> None:
     reference = np.tile(np.float32([2, 1, -1]), (40, 1))
     candidate = reference.copy()
     candidate[7, 0] = value
     figures = FIGURES["decisions" if facts.labels else "cosine"](reference, candidate, [], facts)
     assert said_by(gate, **figures) == (
-        "moods: gate: 1 of 40 texts are answered with NaN or infinity; nothing was replaced. Try --precision fp32"
+        "moods: gate: 1 of 40 items are answered with NaN or infinity; nothing was replaced. Try --precision fp32"
     )

@@ -98,9 +98,9 @@ def test_a_plan_is_published_with_its_proof_and_its_overlay(place: Workplace, mo
     assert plan["layers"] == {"fp16": 0.9, "fp32": 0.1}
     assert plan["network"] == {"HALF": 18}
     assert plan["gate"]["agreement"] == 1.0
-    assert {(row["rows"], row["length"]) for row in plan["verify"]} == {(r, n) for r in (1, 4) for n in (16, 32)}
+    assert {(row["rows"], row["shape"]) for row in plan["verify"]} == {(r, f"{n} tokens") for r in (1, 4) for n in (16, 32)}
     assert all(row["max_abs_difference"] < 1e-4 for row in plan["verify"])
-    assert plan["speed"][0] == {"rows": 1, "length": 16, "median_ms": 1.5, "p99_ms": 1.99, "texts_per_s": 666.6667}
+    assert plan["speed"][0] == {"rows": 1, "shape": "16 tokens", "median_ms": 1.5, "p99_ms": 1.99, "items_per_s": 666.6667}
     assert target["files"].keys() == {f"{ENGINE}/model.sm86.plan", "moods_tokenize/1/tokenizer.json"}
     assert target["backend"] == "tensorrt"
 
@@ -191,7 +191,7 @@ def test_the_report_has_the_figures(place: Workplace, monkeypatch: pytest.Monkey
     report = measured([spec_from_file(place.spec_file)], tensorrt_host(), place.root / "gpu", **options)
     text = page(report, "tritonsmith gpu-report moods")
     assert "| moods | fp16 | 1.0000 | 60% fp16, 7% fp32, 33% int8 | 0% |" in text
-    assert "| moods | int8 | 4 | 32 | 1.500 | 2667 |" in text
+    assert "| moods | int8 | 4 | 32 tokens | 1.500 | 2667 |" in text
     # The wheel's Triton has no TensorRT, so serving is the step that fails, and says so.
     assert [(step.precision, step.step) for step in report.failed] == [("fp16", "serving"), ("int8", "serving")]
     assert "this server has no tensorrt backend" in text

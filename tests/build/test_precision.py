@@ -14,9 +14,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
 from tiny_models import FEED_FORWARD, HIDDEN, LAYERS, sentences
-from tritonsmith_build.batches import batches
 from tritonsmith_build.stages.precision import LEAVE_OUT, int8_from_onnx, matmuls_to_quantize
-from tritonsmith_build.step_files import tokenize_settings
 from workbench import Exported
 
 # A tiny model's hidden and feed-forward sizes differ, so the shape of a weight says which product it belongs to.
@@ -37,8 +35,7 @@ def int8_file(exported: Callable[[str], Exported], tmp_path_factory: pytest.Temp
 
 def quantize(case: Exported, file: Path, leave_out: str) -> None:
     """Run the stage on 32 texts."""
-    settings = tokenize_settings(case.spec, case.facts)
-    data = list(batches(case.tokenizer, settings, sentences(32, seed=6), rows=1))
+    data = list(case.samples(sentences(32, seed=6)).batches(1))
     int8_from_onnx(case.file, file, data, leave_out=leave_out)
 
 

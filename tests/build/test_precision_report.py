@@ -49,7 +49,7 @@ def test_fp32_is_itself_and_int8_is_near_and_smaller(lines: list[Line]) -> None:
     assert cpu["fp32"].int8_products == gpu["fp16"].int8_products == 0
     assert gpu["int8"].int8_products >= cpu["int8"].int8_products > 0.5  # what is left out there is chosen by layer
     assert gpu["fp16"].megabytes < gpu["fp32"].megabytes
-    assert all(line.texts_per_second > 0 and line.not_finite == 0 for line in lines)
+    assert all(line.items_per_second > 0 and line.not_finite == 0 for line in lines)
 
 
 def test_what_is_left_out_is_counted_by_place() -> None:

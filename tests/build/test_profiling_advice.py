@@ -31,7 +31,7 @@ def level(concurrency: int = 8, rate: float = 300.0, busy: tuple[float, ...] = (
         requests=requests,
         uncounted_requests=0,
         requests_per_second=rate,
-        texts_per_second=rate,
+        items_per_second=rate,
         latency_ms={"mean": 20.0, "p50": 19.0, "p95": 30.0, "p99": 40.0},
         errors={},
         error_messages={},

@@ -140,7 +140,7 @@ def test_a_level_is_what_both_ends_counted() -> None:
     )
     load.snapshots = before, after
     made = level_of(load, 2, "moods", [Step("moods_engine", 1, 1, 32)])
-    assert (made.requests, made.requests_per_second, made.texts_per_second) == (4, 2.0, 4.0)
+    assert (made.requests, made.requests_per_second, made.items_per_second) == (4, 2.0, 4.0)
     assert made.latency_ms == pytest.approx({"mean": 25.0, "p50": 20.0, "p95": 40.0, "p99": 40.0})
     assert (made.server_answers, made.cache_hit_share, made.errors) == (4, 0.25, {"overloaded": 3})
     (step,) = made.steps

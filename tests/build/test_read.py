@@ -16,16 +16,16 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from tiny_models import POSITIONS, edit_json, save_classifier, save_encoder, sentences
 from tokenizers import Tokenizer
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.facts import TextFacts
 from tritonsmith_steps.classify import ACTIVATIONS
 from workbench import read_model, write_spec
 
 
 @pytest.fixture
-def facts_of(sample: Callable[[str], Path], tmp_path: Path) -> Callable[..., ModelFacts]:
+def facts_of(sample: Callable[[str], Path], tmp_path: Path) -> Callable[..., TextFacts]:
     """Read a copy of a sample that ``change`` has changed, with a spec of these keys."""
 
-    def facts(name: str, change: Callable[[Path], object] = lambda _: None, **keys: Any) -> ModelFacts:
+    def facts(name: str, change: Callable[[Path], object] = lambda _: None, **keys: Any) -> TextFacts:
         shutil.copytree(sample(name), tmp_path / "model")
         change(tmp_path / "model")
         task = "feature-extraction" if name in ("mean", "cls") else "text-classification"
@@ -34,7 +34,7 @@ def facts_of(sample: Callable[[str], Path], tmp_path: Path) -> Callable[..., Mod
     return facts
 
 
-def error_of(facts_of: Callable[..., ModelFacts], *args: Any, **keys: Any) -> str:
+def error_of(facts_of: Callable[..., TextFacts], *args: Any, **keys: Any) -> str:
     """What is said where model and spec do not fit."""
     with pytest.raises(SmithError) as caught:
         facts_of(*args, **keys)
@@ -46,7 +46,7 @@ def error_of(facts_of: Callable[..., ModelFacts], *args: Any, **keys: Any) -> st
 
 @pytest.mark.parametrize("name", ["bert-2", "distilbert-5", "roberta-3"])
 def test_the_positions_read_are_exactly_those_the_model_can_compute(
-    name: str, facts_of: Callable[..., ModelFacts], sample: Callable[[str], Path]
+    name: str, facts_of: Callable[..., TextFacts], sample: Callable[[str], Path]
 ) -> None:
     positions = facts_of(name).positions
     model = transformers.AutoModelForSequenceClassification.from_pretrained(sample(name))
@@ -60,7 +60,7 @@ def test_the_positions_read_are_exactly_those_the_model_can_compute(
 
 
 def test_roberta_has_two_positions_fewer_than_its_table_has_rows(
-    facts_of: Callable[..., ModelFacts], sample: Callable[[str], Path]
+    facts_of: Callable[..., TextFacts], sample: Callable[[str], Path]
 ) -> None:
     rows = json.loads((sample("roberta-3") / "config.json").read_text())["max_position_embeddings"]
     assert facts_of("roberta-3").positions == rows - 2
@@ -68,7 +68,7 @@ def test_roberta_has_two_positions_fewer_than_its_table_has_rows(
 
 @pytest.mark.parametrize(("name", "limit"), [("bert-2", 64), ("roberta-3", 64)])
 def test_more_than_the_positions_is_refused_with_the_limit(
-    name: str, limit: int, facts_of: Callable[..., ModelFacts], tmp_path: Path
+    name: str, limit: int, facts_of: Callable[..., TextFacts], tmp_path: Path
 ) -> None:
     assert error_of(facts_of, name, input={"max_length": limit + 1}) == (
         f"{tmp_path}/moods.toml: input.max_length: {limit + 1} exceeds the model's {limit} positions; set max_length <= {limit}"
@@ -88,7 +88,7 @@ def test_more_than_the_positions_is_refused_with_the_limit(
     ids=["spec", "sentence-transformers", "beyond-positions", "tokenizer", "tokenizer-beyond", "positions"],
 )
 def test_the_greatest_length_is_the_first_that_is_said(
-    facts_of: Callable[..., ModelFacts], sentence_bert: int | None, tokenizer: int | None, wished: int | None, expected: int
+    facts_of: Callable[..., TextFacts], sentence_bert: int | None, tokenizer: int | None, wished: int | None, expected: int
 ) -> None:
     def say(folder: Path) -> None:
         edit_json(folder / "tokenizer_config.json", model_max_length=tokenizer)
@@ -100,7 +100,7 @@ def test_the_greatest_length_is_the_first_that_is_said(
     assert facts.buckets[-1] == expected
 
 
-def test_buckets_of_the_spec_set_the_greatest_length(facts_of: Callable[..., ModelFacts]) -> None:
+def test_buckets_of_the_spec_set_the_greatest_length(facts_of: Callable[..., TextFacts]) -> None:
     facts = facts_of("bert-2", input={"buckets": [8, 24]})
     assert (facts.max_length, facts.buckets) == (24, (8, 24))
 
@@ -126,13 +126,13 @@ def test_a_model_that_names_no_length_needs_one_in_the_spec(sample: Callable[[st
     ],
 )
 def test_token_types_are_an_input_only_where_the_model_has_them(
-    facts_of: Callable[..., ModelFacts], name: str, inputs: tuple[str, ...]
+    facts_of: Callable[..., TextFacts], name: str, inputs: tuple[str, ...]
 ) -> None:
     assert facts_of(name).inputs == inputs
 
 
 def test_token_types_that_a_tokenizer_offers_are_no_input_of_a_model_that_knows_only_one(
-    facts_of: Callable[..., ModelFacts],
+    facts_of: Callable[..., TextFacts],
 ) -> None:
     offered = ["input_ids", "token_type_ids", "attention_mask"]
     facts = facts_of("roberta-3", lambda folder: edit_json(folder / "tokenizer_config.json", model_input_names=offered))
@@ -140,17 +140,17 @@ def test_token_types_that_a_tokenizer_offers_are_no_input_of_a_model_that_knows_
 
 
 @pytest.mark.parametrize("name", ["bert-2", "roberta-3"])
-def test_padding_is_the_tokenizers_own(facts_of: Callable[..., ModelFacts], sample: Callable[[str], Path], name: str) -> None:
+def test_padding_is_the_tokenizers_own(facts_of: Callable[..., TextFacts], sample: Callable[[str], Path], name: str) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(sample(name))
     assert facts_of(name).pad_id == tokenizer("", padding="max_length", max_length=9)["input_ids"][-1]
 
 
-def test_the_side_on_which_texts_are_cut_is_the_tokenizers(facts_of: Callable[..., ModelFacts]) -> None:
+def test_the_side_on_which_texts_are_cut_is_the_tokenizers(facts_of: Callable[..., TextFacts]) -> None:
     facts = facts_of("bert-2", lambda folder: edit_json(folder / "tokenizer_config.json", truncation_side="left"))
     assert facts.truncation_side == "left"
 
 
-def test_the_tokenizer_is_written_without_padding_and_truncation(facts_of: Callable[..., ModelFacts], tmp_path: Path) -> None:
+def test_the_tokenizer_is_written_without_padding_and_truncation(facts_of: Callable[..., TextFacts], tmp_path: Path) -> None:
     def fix_lengths(folder: Path) -> None:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.enable_padding(length=50)
@@ -167,7 +167,7 @@ def test_the_tokenizer_is_written_without_padding_and_truncation(facts_of: Calla
 
 @pytest.mark.parametrize("name", ["bert-2", "roberta-3"])
 def test_the_tokenizer_gives_what_transformers_gives(
-    facts_of: Callable[..., ModelFacts], sample: Callable[[str], Path], tmp_path: Path, name: str
+    facts_of: Callable[..., TextFacts], sample: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
     facts_of(name)
     texts = [*sentences(20), "Ünknown wörds 日本 🎬", "  Spaces   and\ttabs "]
@@ -181,7 +181,7 @@ def test_the_tokenizer_gives_what_transformers_gives(
 
 @pytest.mark.parametrize("name", ["bert-2", "roberta-3", "multi-label", "one-label", "regression"])
 def test_scores_are_those_of_the_transformers_pipeline(
-    facts_of: Callable[..., ModelFacts], sample: Callable[[str], Path], name: str
+    facts_of: Callable[..., TextFacts], sample: Callable[[str], Path], name: str
 ) -> None:
     facts = facts_of(name)
     pipe = transformers.pipeline("text-classification", str(sample(name)), top_k=None, device="cpu")
@@ -195,7 +195,7 @@ def test_scores_are_those_of_the_transformers_pipeline(
         assert got == pytest.approx(want, abs=1e-5)
 
 
-def test_labels_are_the_models_own_in_the_order_of_its_logits(facts_of: Callable[..., ModelFacts]) -> None:
+def test_labels_are_the_models_own_in_the_order_of_its_logits(facts_of: Callable[..., TextFacts]) -> None:
     assert facts_of("roberta-3").labels == ("BAD", "SO-SO", "GOOD")
 
 
@@ -205,14 +205,14 @@ def test_more_than_ten_labels_keep_their_order(tmp_path: Path) -> None:
     assert read_model(write_spec(tmp_path), tmp_path / "read").labels == names
 
 
-def test_labels_of_the_spec_replace_the_models(facts_of: Callable[..., ModelFacts]) -> None:
+def test_labels_of_the_spec_replace_the_models(facts_of: Callable[..., TextFacts]) -> None:
     facts = facts_of("bert-2", output={"labels": ["minus", "plus"]})
     assert (facts.labels, facts.width) == (("minus", "plus"), 2)
 
 
 @pytest.mark.parametrize("labels", [["A"], ["A", "B", "C"]], ids=["too-few", "too-many"])
 def test_labels_of_another_count_than_the_head_are_refused(
-    facts_of: Callable[..., ModelFacts], tmp_path: Path, labels: list[str]
+    facts_of: Callable[..., TextFacts], tmp_path: Path, labels: list[str]
 ) -> None:
     assert error_of(facts_of, "bert-2", output={"labels": labels}) == (
         f"{tmp_path}/moods.toml: output.labels: {len(labels)} labels for a head of 2; "
@@ -244,12 +244,12 @@ def test_pooling_and_normalizing_are_what_sentence_transformers_wrote(
     assert (facts.width, facts.max_length) == (32, 24)
 
 
-def test_without_sentence_transformers_files_vectors_are_averaged_and_left_alone(facts_of: Callable[..., ModelFacts]) -> None:
+def test_without_sentence_transformers_files_vectors_are_averaged_and_left_alone(facts_of: Callable[..., TextFacts]) -> None:
     facts = facts_of("mean")
     assert (facts.pooling, facts.normalize) == ("mean", False)
 
 
-def test_the_spec_overrides_pooling_and_normalizing(facts_of: Callable[..., ModelFacts]) -> None:
+def test_the_spec_overrides_pooling_and_normalizing(facts_of: Callable[..., TextFacts]) -> None:
     facts = facts_of("cls", output={"pooling": "mean", "normalize": True})
     assert (facts.pooling, facts.normalize) == ("mean", True)
 
@@ -267,7 +267,7 @@ def test_the_spec_overrides_pooling_and_normalizing(facts_of: Callable[..., Mode
     ids=["by-root-of-length", "weighted", "two"],
 )
 def test_a_pooling_that_cannot_be_served_is_refused(
-    facts_of: Callable[..., ModelFacts], tmp_path: Path, pooling: dict[str, Any], named: str
+    facts_of: Callable[..., TextFacts], tmp_path: Path, pooling: dict[str, Any], named: str
 ) -> None:
     assert error_of(facts_of, "mean", lambda folder: edit_json(folder / "1_Pooling" / "config.json", **pooling)) == (
         f"{tmp_path}/moods.toml: source: pools by {named}; "
@@ -275,7 +275,7 @@ def test_a_pooling_that_cannot_be_served_is_refused(
     )
 
 
-def test_a_module_that_cannot_be_served_is_refused(facts_of: Callable[..., ModelFacts], tmp_path: Path) -> None:
+def test_a_module_that_cannot_be_served_is_refused(facts_of: Callable[..., TextFacts], tmp_path: Path) -> None:
     def add_dense(folder: Path) -> None:
         names = ["models.Transformer", "models.Pooling", "models.Dense"]
         entries = [{"idx": i, "path": "", "type": f"sentence_transformers.{name}"} for i, name in enumerate(names)]
@@ -292,19 +292,19 @@ def test_a_module_that_cannot_be_served_is_refused(facts_of: Callable[..., Model
 @pytest.mark.parametrize(
     "content", ['{"model_type": "no-such-architecture"}', "{", "{}"], ids=["unknown-architecture", "no-json", "says-nothing"]
 )
-def test_a_configuration_that_does_not_read_is_named(facts_of: Callable[..., ModelFacts], tmp_path: Path, content: str) -> None:
+def test_a_configuration_that_does_not_read_is_named(facts_of: Callable[..., TextFacts], tmp_path: Path, content: str) -> None:
     said = error_of(facts_of, "bert-2", lambda folder: (folder / "config.json").write_text(content))
     assert said.startswith(f"{tmp_path}/moods.toml: source: AutoConfig cannot read {tmp_path}/model: ")
     assert said.endswith("; give a folder that save_pretrained wrote, of an architecture this transformers knows")
     assert "\n" not in said
 
 
-def test_a_tokenizer_that_does_not_read_is_named(facts_of: Callable[..., ModelFacts], tmp_path: Path) -> None:
+def test_a_tokenizer_that_does_not_read_is_named(facts_of: Callable[..., TextFacts], tmp_path: Path) -> None:
     said = error_of(facts_of, "bert-2", lambda folder: (folder / "tokenizer.json").write_text("{"))
     assert said.startswith(f"{tmp_path}/moods.toml: source: AutoTokenizer cannot read {tmp_path}/model: ")
 
 
-def test_a_tokenizer_without_a_fast_form_is_refused(facts_of: Callable[..., ModelFacts], tmp_path: Path) -> None:
+def test_a_tokenizer_without_a_fast_form_is_refused(facts_of: Callable[..., TextFacts], tmp_path: Path) -> None:
     def use_bytes(folder: Path) -> None:
         (folder / "tokenizer.json").unlink()
         transformers.ByT5Tokenizer().save_pretrained(folder)
@@ -316,7 +316,7 @@ def test_a_tokenizer_without_a_fast_form_is_refused(facts_of: Callable[..., Mode
 
 
 @pytest.mark.parametrize("name", ["modules.json", "sentence_bert_config.json", "1_Pooling/config.json"])
-def test_a_damaged_file_of_sentence_transformers_is_named(facts_of: Callable[..., ModelFacts], name: str) -> None:
+def test_a_damaged_file_of_sentence_transformers_is_named(facts_of: Callable[..., TextFacts], name: str) -> None:
     def damage(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("{")

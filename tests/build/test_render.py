@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.facts import TextFacts
 from tritonsmith_build.render import ROWS, overlay, rendered
 from tritonsmith_build.tables import PipelineSpec
 from workbench import some_facts, write_spec
@@ -34,7 +34,7 @@ def spec(tmp_path: Path) -> PipelineSpec:
     return write_spec(tmp_path, engine={"max_batch_size": 4}, serving={"max_queue_delay_us": 500, "timeout_ms": 2000})
 
 
-def configs(spec: PipelineSpec, facts: ModelFacts) -> dict[str, Any]:
+def configs(spec: PipelineSpec, facts: TextFacts) -> dict[str, Any]:
     """Every rendered configuration as Triton's own message."""
     files = {path: text for path, text in rendered(spec, facts).items() if path.endswith(".pbtxt")}
     return {path: text_format.Parse(text, model_config_pb2.ModelConfig()) for path, text in files.items()}
@@ -110,7 +110,7 @@ def test_labels_of_any_script_are_written_as_they_are(spec: PipelineSpec) -> Non
 )
 @pytest.mark.parametrize("target", ["config", "configs/cpu", "configs/onnxruntime"])
 def test_every_tensor_of_the_ensemble_fits_the_step_it_goes_through(
-    tmp_path: Path, task: str, facts: ModelFacts, target: str
+    tmp_path: Path, task: str, facts: TextFacts, target: str
 ) -> None:
     made = configs(write_spec(tmp_path, task=task), facts)
     ensemble = made["moods/config.pbtxt"]

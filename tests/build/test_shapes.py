@@ -12,8 +12,7 @@ import onnxruntime
 import pytest
 from onnx import helper
 from tiny_models import sentences
-from tritonsmith_build.stages.shapes import Answer, answer_of, compare_shapes, padded_batches
-from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.stages.shapes import Answer, answer_of, compare_shapes
 from workbench import Exported
 
 ROWS = 5
@@ -33,9 +32,9 @@ def answer(case: Exported) -> Answer:
 
 def compared(case: Exported, reference: Answer, candidate: Answer, *, max_batch_size: int = ROWS) -> dict[Any, dict[str, Any]]:
     """The figures by shape."""
-    settings = tokenize_settings(case.spec, case.facts)
-    rows = compare_shapes(reference, candidate, case.tokenizer, settings, sentences(9, seed=3), max_batch_size=max_batch_size)
-    return {(row.pop("rows"), row.pop("length")): row for row in rows}
+    samples = case.samples(sentences(9, seed=3))
+    rows = compare_shapes(reference, candidate, samples, case.shapes, max_batch_size=max_batch_size)
+    return {(row.pop("rows"), int(row.pop("shape").removesuffix(" tokens"))): row for row in rows}
 
 
 def test_a_graph_is_itself_in_every_bucket_at_one_row_and_at_the_most(case: Exported, answer: Answer) -> None:
@@ -45,10 +44,9 @@ def test_a_graph_is_itself_in_every_bucket_at_one_row_and_at_the_most(case: Expo
 
 
 def test_batches_hold_full_rows_short_ones_and_one_of_padding_alone(case: Exported) -> None:
-    settings = tokenize_settings(case.spec, case.facts)
-    made = {
-        batch["input_ids"].shape: batch for batch in padded_batches(case.tokenizer, settings, sentences(9, longest=6), ROWS)
-    }
+    samples = case.samples(sentences(9, longest=6))
+    batches = [samples.at(rows, shape, blank=rows > 1) for shape in case.shapes for rows in (1, ROWS)]
+    made = {batch["input_ids"].shape: batch for batch in batches}
     assert list(made) == SHAPES
     for (rows, length), batch in made.items():
         tokens = batch["attention_mask"].sum(axis=1)

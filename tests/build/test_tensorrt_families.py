@@ -5,11 +5,10 @@ TensorRT-RTX does the last two without a GPU. Its parsed network says in which t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -21,9 +20,9 @@ from tensorrt_support import TYPES, Arrays, convert, for_ampere, run, run_simula
 from tiny_models import IMAGE, LAYERS, clip_text, clip_vision, sentences, vit
 from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile
-from tritonsmith_build.quiet import quiet
-from tritonsmith_build.stages.export import OPSET, onnx_from_graph
-from tritonsmith_build.stages.graphs import EngineGraph
+from tritonsmith_build.modalities.texts import TEXTS
+from tritonsmith_build.stages.export import onnx_from_graph
+from tritonsmith_build.stages.graphs import ImageGraph, TextGraph
 from workbench import Exported, some_facts
 
 ROWS, LENGTH = 12, 32
@@ -79,45 +78,15 @@ class Case:
         return slice(1 if "attention_mask" in self.batch else 0, None)
 
 
-class Pixels(torch.nn.Module):
-    """One output of a model of images."""
-
-    def __init__(self, model: torch.nn.Module, output: str) -> None:
-        super().__init__()
-        self.model, self.output = model, output
-
-    def forward(self, pixel_values: torch.Tensor) -> Any:
-        return getattr(self.model(pixel_values=pixel_values), self.output)
-
-
-class TextEmbeds(EngineGraph):
-    """The projection of CLIP's text tower."""
-
-    def select(self, output: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
-        return output.text_embeds
-
-
 def export_images(model: torch.nn.Module, output: str, file: Path) -> None:
-    """As the export stage does it for texts."""
-    with quiet(), torch.no_grad():
-        torch.onnx.export(
-            Pixels(model, output).eval(),
-            (),
-            file,
-            kwargs={"pixel_values": torch.zeros(2, *IMAGE)},
-            input_names=["pixel_values"],
-            output_names=[output],
-            dynamic_shapes={"pixel_values": {0: torch.export.Dim("batch")}},
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+    graph = ImageGraph(model, lambda answer, inputs: getattr(answer, output)).eval()
+    onnx_from_graph(graph, {"pixel_values": IMAGE}, "TYPE_FP32", output, file)
 
 
 def export_clip_text(file: Path) -> None:
-    facts = some_facts(inputs=("input_ids", "attention_mask"))
-    onnx_from_graph(TextEmbeds(clip_text()).eval(), facts, "text_embeds", file)
+    axes = TEXTS.axes(some_facts(inputs=("input_ids", "attention_mask")))
+    graph = TextGraph(clip_text(), lambda answer, inputs: answer.text_embeds).eval()
+    onnx_from_graph(graph, axes, TEXTS.dtype, "text_embeds", file)
 
 
 def images(rows: int, *, seed: int) -> Arrays:

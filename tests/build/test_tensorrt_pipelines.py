@@ -20,6 +20,7 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.stages.proof import weight_shares
 from tritonsmith_build.tables import Precision
+from workbench import shapes_of
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 LAYERS = 6  # of MiniLM: in each 6 products by a weight and 2 of two activations
@@ -62,7 +63,7 @@ def test_a_real_pipelines_graph_is_built_with_its_profiles_in_its_precision(
     content, total = file.read_bytes(), 8 * LAYERS + HEAD[name]
     int8 = 6 * LAYERS - not_quantized(file) if precision == "int8" else 0
     assert network_types(trt, content) == {**({"INT8": int8} if int8 else {}), PRECISIONS[precision]: total - int8}
-    plan = plan_from_onnx(trt, content, profiles_for(INPUTS, (16, 64, 128), 32), configure=for_ampere)
+    plan = plan_from_onnx(trt, content, profiles_for(shapes_of(INPUTS, (16, 64, 128)), 32), configure=for_ampere)
     assert len(plan) > 10_000_000
 
 

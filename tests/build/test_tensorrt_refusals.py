@@ -16,7 +16,7 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.logger import logger_of
 from tritonsmith_build.gpu.plan import plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile, profiles_for
-from workbench import Exported
+from workbench import Exported, shapes_of
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -58,7 +58,7 @@ def test_a_missing_profile_is_an_error(exported: Callable[[str], Exported]) -> N
 
 
 def test_a_profile_beyond_the_models_positions_is_an_error(exported: Callable[[str], Exported]) -> None:
-    profiles = profiles_for(INPUTS, [POSITIONS + 1], 4)
+    profiles = profiles_for(shapes_of(INPUTS, [POSITIONS + 1]), 4)
     with pytest.raises(SmithError, match=r"TensorRT: .*broadcast dimensions must be conformable"):
         plan_from_onnx(trt, exported("bert-2").file.read_bytes(), profiles, configure=for_ampere)
 
@@ -76,10 +76,12 @@ def test_a_profile_whose_largest_shape_alone_is_beyond_them_is_only_a_warning_to
         config.add_optimization_profile(profile)
 
     with pytest.raises(SmithError, match=r"TensorRT: .*kMAX.*not self-consistent"):
-        plan_from_onnx(trt, exported("bert-2").file.read_bytes(), profiles_for(INPUTS, [16], 4), configure=configured)
+        plan_from_onnx(
+            trt, exported("bert-2").file.read_bytes(), profiles_for(shapes_of(INPUTS, [16]), 4), configure=configured
+        )
 
 
 def test_there_is_a_profile_a_bucket() -> None:
-    assert profiles_for(["ids"], (16, 128), 32) == [Profile({"ids": (16,)}, 8, 32), Profile({"ids": (128,)}, 8, 32)]
-    assert profiles_for(["ids"], (16,), 1) == [Profile({"ids": (16,)}, 1, 1)]
+    assert profiles_for(shapes_of(["ids"], (16, 128)), 32) == [Profile({"ids": (16,)}, 8, 32), Profile({"ids": (128,)}, 8, 32)]
+    assert profiles_for(shapes_of(["ids"], (16,)), 1) == [Profile({"ids": (16,)}, 1, 1)]
     assert Profile({"pixels": (3, 8, 8)}, 2, 4).range_of("pixels") == ((1, 3, 8, 8), (2, 3, 8, 8), (4, 3, 8, 8))

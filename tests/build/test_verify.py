@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from onnx import numpy_helper
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tiny_models import sentences
-from tritonsmith_build.batches import batches, mixed_lengths
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.modalities.texts import TEXTS, mixed_lengths
 from tritonsmith_build.stages.export import onnx_from_graph
 from tritonsmith_build.stages.verify import shapes_to_verify, verify
-from tritonsmith_build.step_files import tokenize_settings
+from tritonsmith_build.tasks import TASKS
 from workbench import Exported, some_facts, write_spec
 
 CLASSIFIERS = ["bert-2", "roberta-3", "distilbert-5", "multi-label"]
@@ -36,8 +37,8 @@ def run(file: Path, batch: dict[str, Any]) -> Any:
 
 def verified(sample: Exported, file: Path | None = None, *, max_batch_size: int = 4) -> list[dict[str, Any]]:
     """Run the stage."""
-    settings = tokenize_settings(sample.spec, sample.facts)
-    return verify(sample.graph, file or sample.file, sample.tokenizer, settings, sentences(9), max_batch_size=max_batch_size)
+    samples = sample.samples(sentences(9))
+    return verify(sample.graph, file or sample.file, samples, sample.shapes, max_batch_size=max_batch_size)
 
 
 # Against transformers and sentence-transformers, which know nothing of ours
@@ -127,7 +128,7 @@ def test_weights_lie_inside_the_file(exported: Callable[[str], Exported]) -> Non
 def test_more_weights_than_an_onnx_file_holds_are_refused(tmp_path: Path) -> None:
     graph: Any = torch.nn.Linear(2**15, 2**15, bias=False, device="meta")  # 4 GiB on paper
     with pytest.raises(SmithError) as caught:
-        onnx_from_graph(graph, some_facts(), "logits", tmp_path / "model.onnx")
+        onnx_from_graph(graph, TEXTS.axes(some_facts()), TEXTS.dtype, "logits", tmp_path / "model.onnx")
     assert str(caught.value) == "model.onnx: 4.0 GiB of weights; an ONNX file holds 2 GiB; use a smaller model"
     assert list(tmp_path.iterdir()) == []
 
@@ -147,13 +148,14 @@ def test_more_weights_than_an_onnx_file_holds_are_refused(tmp_path: Path) -> Non
 def test_the_smallest_a_middle_and_the_largest_shape_are_compared(
     buckets: tuple[int, ...], max_batch_size: int, shapes: list[tuple[int, int]]
 ) -> None:
-    assert shapes_to_verify(buckets, max_batch_size) == shapes
+    chosen = shapes_to_verify(TEXTS.shapes(some_facts(buckets=buckets)), max_batch_size)
+    assert [(rows, shape.name) for rows, shape in chosen] == [(rows, f"{length} tokens") for rows, length in shapes]
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_faithful_graph_passes_with_its_figures(exported: Callable[[str], Exported], name: str) -> None:
     figures = verified(exported(name))
-    assert [(row["rows"], row["length"]) for row in figures] == [(1, 16), (2, 32), (4, 32)]
+    assert [(row["rows"], row["shape"]) for row in figures] == [(1, "16 tokens"), (2, "32 tokens"), (4, "32 tokens")]
     assert all(0 <= row["max_abs_difference"] < 1e-4 for row in figures)
 
 
@@ -208,7 +210,7 @@ def test_the_batches_to_verify_hold_full_rows_and_padded_ones(exported: Callable
 
 def test_batches_keep_the_order_of_the_texts(exported: Callable[[str], Exported]) -> None:
     case, texts = exported("bert-2"), sentences(5)
-    made = list(batches(case.tokenizer, tokenize_settings(case.spec, case.facts), texts, rows=2))
+    made = list(case.samples(texts).batches(2))
     assert [len(batch["input_ids"]) for batch in made] == [2, 2, 1]
     tokenizer = transformers.AutoTokenizer.from_pretrained(case.model)
     rows = [row[row != tokenizer.pad_token_id].tolist() for batch in made for row in batch["input_ids"]]
@@ -220,8 +222,9 @@ def test_a_text_that_serving_would_refuse_is_refused_in_the_gates_data(
 ) -> None:
     case = exported("bert-2")
     spec = write_spec(tmp_path, input={"buckets": [16, 32], "max_bytes": 8})
+    settings = TEXTS.settings(spec, case.facts, TASKS[spec.task])
     with pytest.raises(SmithError) as caught:
-        list(batches(case.tokenizer, tokenize_settings(spec, case.facts), ["good", "good film, bad plot"], rows=2))
+        list(replace(case.samples(["good", "good film, bad plot"]), settings=settings).batches(2))
     assert str(caught.value) == (
         "a text of the gate or calibration data cannot be used (item 1: 19 bytes of text; at most 8 are taken, "
         "shorten or split it); correct the data"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,19 @@ import tritonsmith_build
 import tritonsmith_steps
 from rich.console import Console
 from tiny_models import balance, save_classifier, sentences
-from tritonsmith_build.batches import batches
 from tritonsmith_build.build import build_pipeline
-from tritonsmith_build.facts import ModelFacts
+from tritonsmith_build.facts import TextFacts
+from tritonsmith_build.modalities.texts import TEXTS, Texts
+from tritonsmith_build.modality import Shape
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.publish import Built
 from tritonsmith_build.source import locate
 from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.stages.export import onnx_from_graph
-from tritonsmith_build.stages.graphs import EngineGraph, graph_for
-from tritonsmith_build.stages.model import model_from_source
+from tritonsmith_build.stages.graphs import EngineGraph
+from tritonsmith_build.stages.model import graph_from_source
 from tritonsmith_build.stages.read import read
-from tritonsmith_build.step_files import tokenize_settings
 from tritonsmith_build.tables import PipelineSpec, Precision
 from tritonsmith_build.targets import TargetName
 from tritonsmith_build.tasks import TASKS
@@ -47,7 +47,7 @@ def write_spec(folder: Path, name: str = "moods", **content: Any) -> PipelineSpe
     return spec_from_file(folder / f"{name}.toml")
 
 
-def some_facts(**changes: Any) -> ModelFacts:
+def some_facts(**changes: Any) -> TextFacts:
     """Facts about a small three-class BERT."""
     facts: dict[str, Any] = {
         "model_type": "bert",
@@ -61,14 +61,19 @@ def some_facts(**changes: Any) -> ModelFacts:
         "labels": ("SAD", "CALM", "GLAD"),
         "activation": "softmax",
     }
-    return ModelFacts.model_validate(facts | changes)
+    return TextFacts.model_validate(facts | changes)
 
 
-def read_model(spec: PipelineSpec, folder: Path) -> ModelFacts:
+def read_model(spec: PipelineSpec, folder: Path) -> TextFacts:
     """Run the read stage into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     read(spec, locate(spec), folder)
-    return ModelFacts.model_validate_json((folder / "facts.json").read_text())
+    return TextFacts.model_validate_json((folder / "facts.json").read_text())
+
+
+def shapes_of(inputs: Sequence[str], lengths: Sequence[int]) -> list[Shape]:
+    """Of texts in these buckets."""
+    return [Shape(f"{length} tokens", dict.fromkeys(inputs, (length,))) for length in lengths]
 
 
 @dataclass(frozen=True)
@@ -77,24 +82,34 @@ class Exported:
 
     spec: PipelineSpec
     model: Path
-    facts: ModelFacts
+    facts: TextFacts
     graph: EngineGraph
     file: Path
     tokenizer: Path
 
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        return TEXTS.shapes(self.facts)
+
+    def samples(self, texts: Sequence[str]) -> Texts:
+        """Texts as the build takes them from its gate."""
+        return Texts(self.tokenizer, TEXTS.settings(self.spec, self.facts, TASKS[self.spec.task]), texts)
+
     def batch(self, texts: Sequence[str], length: int | None = None) -> dict[str, Any]:
         """All texts as one input of the engine."""
-        settings = tokenize_settings(self.spec, self.facts)
-        (made,) = batches(self.tokenizer, settings, texts, rows=len(texts), length=length)
+        samples = self.samples(texts)
+        if length is not None:
+            settings = replace(samples.settings, max_length=length, buckets=(length,))
+            samples = replace(samples, settings=settings)
+        (made,) = samples.batches(len(texts), as_on_gpu=length is not None)
         return made
 
 
 def export(spec: PipelineSpec, folder: Path) -> Exported:
     """Read and export the model of ``spec`` into ``folder``."""
     facts = read_model(spec, folder)
-    output = TASKS[spec.task].engine_output
-    graph = graph_for(output, model_from_source(spec, locate(spec), facts), facts)
-    onnx_from_graph(graph, facts, output, folder / "model.onnx")
+    graph = graph_from_source(spec, locate(spec), facts)
+    onnx_from_graph(graph, TEXTS.axes(facts), TEXTS.dtype, TASKS[spec.task].engine_output, folder / "model.onnx")
     assert spec.source.path is not None
     return Exported(spec, spec.beside(spec.source.path), facts, graph, folder / "model.onnx", folder / "tokenizer.json")
 

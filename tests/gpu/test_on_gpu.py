@@ -68,8 +68,8 @@ def test_a_plan_is_what_it_is_called_and_answers_as_pytorch(
 
 def test_a_full_batch_is_faster_a_text_than_one_alone(repository: Callable[[str, Precision], Path], host: GpuHost) -> None:
     speed = plan_of(repository("embeddings", "fp16"), "embeddings", host)["speed"]
-    for length in {row["length"] for row in speed}:
-        rates = [row["texts_per_s"] for row in speed if row["length"] == length]
+    for shape in {row["shape"] for row in speed}:
+        rates = [row["items_per_s"] for row in speed if row["shape"] == shape]
         assert rates[-1] > 2 * rates[0]
 
 

@@ -77,7 +77,7 @@ WARMUPS = [
           "the model has no input segments; it has input_ids, attention_mask, token_type_ids", "correct the key"),
     Fault("error", "warmup-missing-input", TENSORRT, "model_warmup[0].inputs",
           warmup(lambda sample: sample.inputs.pop("token_type_ids")),
-          "warmup '1 x 16' sends nothing for token_type_ids", "add inputs for token_type_ids"),
+          "warmup '1 x 16 tokens' sends nothing for token_type_ids", "add inputs for token_type_ids"),
     Fault("error", "warmup-dtype-differs", TENSORRT, "model_warmup[0].inputs[input_ids].data_type",
           sent(lambda data: setattr(data, "data_type", TYPE_INT64)),
           "warmup sends TYPE_INT64, the input is TYPE_INT32", "write data_type: TYPE_INT32"),

@@ -10,8 +10,8 @@ from typing import Any
 import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
-from tritonsmith_build.facts import facts_from_lock
 from tritonsmith_build.lint import Finding, lint_repository
+from tritonsmith_build.lock import facts_from_lock
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.render import rendered
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from served import ROOT
-from tritonsmith_build.facts import facts_from_lock
+from tritonsmith_build.lock import facts_from_lock
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.render import OVERLAY, overlay, rendered
 from tritonsmith_build.server import health

@@ -57,7 +57,7 @@ def test_each_level_has_every_step_and_the_servers_counts(fp32: Served, protocol
     for level in said["levels"]:
         assert [step["model"] for step in level["steps"]] == STEPS
         assert level["errors"] == {}
-        assert level["texts_per_second"] == pytest.approx(2 * level["requests_per_second"])
+        assert level["items_per_second"] == pytest.approx(2 * level["requests_per_second"])
         assert abs(level["server_answers"] - level["requests"]) <= level["concurrency"]  # the window's edges
         for step in level["steps"]:
             assert abs(step["requests"] - level["requests"]) <= level["concurrency"]

@@ -50,7 +50,9 @@ def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], cores:
 def test_outputs_come_back_where_their_rows_were(lengths: list[int], cores: int) -> None:
     whole = batch(lengths)
     made = by_length(whole, cores)
-    sums = in_order([(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made], 1)
+    sums = in_order(
+        [(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made], whole
+    )
     assert sums.tolist() == (whole["input_ids"] * whole["attention_mask"]).sum(1)[:, None].tolist()
 
 
@@ -60,10 +62,7 @@ def test_outputs_of_every_token_come_back_where_their_tokens_were(lengths: list[
     tokens = [
         (part.rows, (part.batch["input_ids"] * part.batch["attention_mask"])[..., None]) for part in by_length(whole, cores)
     ]
-    assert (
-        in_order(tokens, whole["input_ids"].shape[1])[..., 0].tolist()
-        == (whole["input_ids"] * whole["attention_mask"]).tolist()
-    )
+    assert in_order(tokens, whole)[..., 0].tolist() == (whole["input_ids"] * whole["attention_mask"]).tolist()
 
 
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8))
@@ -170,3 +169,12 @@ def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
         with pytest.raises(RuntimeError):
             run({**good, "unheard_of": good["input_ids"]})
         np.testing.assert_allclose(run(good), plain(good), rtol=1e-5, atol=1e-5)
+
+
+@given(st.integers(1, 9), st.integers(1, 5))
+def test_images_are_shared_out_as_they_are_and_come_back_in_order(rows: int, cores: int) -> None:
+    whole = {"pixel_values": np.random.default_rng(rows).standard_normal((rows, 3, 4, 6)).astype(np.float32)}
+    made = by_length(whole, cores)
+    assert len(made) == min(rows, cores)
+    for width in (whole["pixel_values"], whole["pixel_values"][:, 0], whole["pixel_values"][:, 0, 0]):
+        np.testing.assert_array_equal(in_order([(part.rows, width[part.rows]) for part in made], whole), width)

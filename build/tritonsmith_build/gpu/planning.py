@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches, counted, shaped_batches
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.gpu.host import MODULES, GpuHost
@@ -20,6 +18,8 @@ from tritonsmith_build.gpu.options import TimingCache, configure
 from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import Profile, profiles_for
 from tritonsmith_build.gpu.verify import compare, measure
+from tritonsmith_build.modality import Samples, Shape
+from tritonsmith_build.outputs import counted
 from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
@@ -39,20 +39,24 @@ class Planning:
     host: GpuHost
     spec: PipelineSpec
     facts: ModelFacts
-    settings: TokenizeSettings
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """What the first step makes."""
+        return TASKS[self.spec.task].modality.shapes(self.facts)
 
     @property
     def profiles(self) -> list[Profile]:
-        """One a bucket."""
-        engine = self.spec.engine
-        return profiles_for(self.facts.inputs, self.settings.buckets, engine.max_batch_size, best_rows=engine.best_batch_size)
+        """One a shape."""
+        return profiles_for(self.shapes, self.spec.engine.max_batch_size, best_rows=self.spec.engine.best_batch_size)
 
     @property
     def depends_on(self) -> tuple[Any, ...]:
         """What the plan depends on besides its graph."""
         host, engine = self.host, self.spec.engine
         gpu = (host.tensorrt, host.gpu.compute_capability, host.gpu.name)
-        return (*gpu, engine.tensorrt.model_dump(), engine.best_batch_size, engine.max_batch_size, self.settings.buckets)
+        batches = (engine.tensorrt.model_dump(), engine.best_batch_size, engine.max_batch_size)
+        return (*gpu, *batches, [asdict(shape) for shape in self.shapes])
 
     def build(self, onnx: Path, folder: Path, timings: Path) -> None:
         """Write ``model.plan`` and ``network.json``, the types of the network's products before the build."""
@@ -71,9 +75,7 @@ class Planning:
         cache.save()
         (folder / "model.plan").write_bytes(plan)
 
-    def prove(
-        self, plan: Path, fp32: Path, graph: EngineGraph, tokenizer: Path, texts: Sequence[str], labels: Sequence[int]
-    ) -> dict[str, Any]:
+    def prove(self, plan: Path, fp32: Path, graph: EngineGraph, samples: Samples, labels: Sequence[int]) -> dict[str, Any]:
         """Read, verify and measure the plan on the GPU; what its manifest entry says.
 
         Raises SmithError where it is not of its precision or answers with what is no number. Whether its answers pass the
@@ -90,10 +92,10 @@ class Planning:
         sizes = {"plan_bytes": plan.stat().st_size, "fp32_bytes": fp32.stat().st_size}
         check_precision(engine.precision, found, **sizes, whole=not options.version_compatible)
         figures_of = FIGURES[TASKS[self.spec.task].figures]
-        served = list(batches(tokenizer, self.settings, texts, rows=_GATE_ROWS, padding="bucket"))
+        served = list(samples.batches(_GATE_ROWS, as_on_gpu=True))
         expected, actual = (np.concatenate([counted(answer(batch), batch) for batch in served]) for answer in (reference, run))
         rows = sorted({1, engine.best_batch_size, engine.max_batch_size})
-        shaped = shaped_batches(tokenizer, self.settings, texts, rows)
+        shaped = {(count, shape.name): samples.at(count, shape) for shape in self.shapes for count in rows}
         return {
             "tensorrt": host.tensorrt,
             "gpu": host.gpu.name,
@@ -103,7 +105,7 @@ class Planning:
             "hardware_compatible": options.hardware_compatible,
             **found,
             **sizes,
-            "gate": {"texts": len(texts), **figures_of(expected, actual, labels, self.facts)},
+            "gate": {"items": len(samples), **figures_of(expected, actual, labels, self.facts)},
             "verify": compare(run, reference, shaped, lambda wanted, given: figures_of(wanted, given, [], self.facts)),
             "speed": measure(run, shaped),
         }

@@ -78,10 +78,10 @@ class PlanRunner:
 
     def _profile_of(self, batch: Arrays) -> int:
         for index, profile in enumerate(self._profiles):
-            if all(batch[name].shape[1:] == shape for name, shape in profile.shapes.items()):
+            if all(profile.takes(name, batch[name].shape[1:]) for name in profile.shapes):
                 return index
         shapes = {name: array.shape for name, array in batch.items()}
-        raise SmithError(f"no profile has the shapes {shapes}", where="TensorRT", fix="pad to one of input.buckets")
+        raise SmithError(f"no profile has the shapes {shapes}", where="TensorRT", fix="pad or resize to a shape of the spec")
 
     def _enqueue(self, context: tensorrt.IExecutionContext) -> None:
         self._must(context.execute_async_v3(self._stream.cuda_stream), "the execution")

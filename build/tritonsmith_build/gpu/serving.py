@@ -50,7 +50,7 @@ def _asked(pipe: Pipeline, *, callers: int, seconds: float) -> dict[str, Any]:
     median, p99 = np.percentile(times, [50, 99]) * 1e3
     return {
         "callers": callers,
-        "texts_per_s": round(sum(len(taken) for taken, _ in results) / elapsed, 1),
+        "items_per_s": round(sum(len(taken) for taken, _ in results) / elapsed, 1),
         "median_ms": round(float(median), 3),
         "p99_ms": round(float(p99), 3),
         "errors": sum(errors for _, errors in results),

@@ -25,7 +25,7 @@ class Level:
     requests: int
     uncounted_requests: int
     requests_per_second: float
-    texts_per_second: float
+    items_per_second: float
     latency_ms: Mapping[str, float | None]
     errors: Mapping[str, int]
     error_messages: Mapping[str, str]
@@ -61,7 +61,7 @@ def level_of(load: Load[Snapshot], batch: int, pipeline: str, steps: Sequence[St
         requests=len(latencies),
         uncounted_requests=load.uncounted,
         requests_per_second=len(latencies) / load.seconds,
-        texts_per_second=batch * len(latencies) / load.seconds,
+        items_per_second=batch * len(latencies) / load.seconds,
         latency_ms={"mean": mean} | {f"p{share}": percentile(latencies, share) for share in PERCENTILES},
         errors=dict(load.errors),
         error_messages=load.said,

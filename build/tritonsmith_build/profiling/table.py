@@ -42,7 +42,7 @@ def sweep_table(profile: Profile) -> Table:
         table.add_row(
             str(level.concurrency),
             _rate(level.requests_per_second),
-            _rate(level.texts_per_second),
+            _rate(level.items_per_second),
             *(_ms(level.latency_ms[name]) for name in ("p50", "p95", "p99")),
             ", ".join(f"{count} {kind}" for kind, count in level.errors.items()) or "0",
             f"{engine.batch_rows:.1f}" if engine.executions else "-",

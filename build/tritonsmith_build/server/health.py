@@ -7,37 +7,75 @@ from __future__ import annotations
 
 import argparse
 import json
+import struct
 import sys
 import urllib.error
 import urllib.request
 import uuid
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
 
 TIMEOUT = 30.0
+LENGTH = "Inference-Header-Content-Length"
+"""Triton's header for how much of a body is JSON; the rest are tensors."""
 
 
 def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
-    """Have one pipeline answer texts that no cache knows. Raises SmithError with Triton's words where it does not."""
+    """Have one pipeline answer what no cache knows. Raises SmithError with Triton's words where it does not."""
     model = f"{url}/v2/models/{pipeline}"
     try:
-        answer = post(f"{model}/infer", {"inputs": question(get(f"{model}/config", timeout=timeout))}, timeout=timeout)
+        outputs = _infer(f"{model}/infer", question(get(f"{model}/config", timeout=timeout)), timeout=timeout)
     except urllib.error.HTTPError as error:
         raise SmithError(f"{pipeline} does not answer: {_said(error)}", where=url) from None
     except OSError as error:  # refused, timed out, cut
         raise SmithError(f"{pipeline} does not answer: {error}", where=url) from None
-    if not answer.get("outputs"):
+    if not outputs:
         raise SmithError(f"{pipeline} answers nothing", where=url)
 
 
-def question(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """A text for every input that a pipeline cannot do without, with a mask in it where the pipeline fills in masks."""
+def question(config: dict[str, Any]) -> dict[str, bytes]:
+    """A text or an image for every input that a pipeline cannot do without.
+
+    In the text is a mask where the pipeline fills in masks.
+    """
     mask = config.get("parameters", {}).get("mask", {}).get("string_value", "")
-    needed = [tensor for tensor in config["input"] if not tensor.get("optional")]
-    text = f"Ready? {uuid.uuid4().hex[:12]} {mask}".strip()
-    return [{"name": tensor["name"], "shape": [1, 1], "datatype": "BYTES", "data": [text]} for tensor in needed]
+    unique = uuid.uuid4()
+    text = f"Ready? {unique.hex[:12]} {mask}".strip().encode()
+    needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
+    return {name: _png(unique.bytes) if name == "IMAGE" else text for name in needed}
+
+
+def _png(pixels: bytes, side: int = 64) -> bytes:
+    """A grey image whose rows repeat ``pixels``; a container's check has no library for it."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    row = b"\0" + (pixels * side)[:side]
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * side)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def _infer(url: str, inputs: dict[str, bytes], *, timeout: float) -> list[Any]:
+    """What Triton says of its outputs. Inputs and outputs travel as bytes: not all of them are text."""
+    sized = {name: struct.pack("<I", len(value)) + value for name, value in inputs.items()}
+    about = [
+        {"name": name, "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": len(value)}}
+        for name, value in sized.items()
+    ]
+    header = json.dumps({"inputs": about, "parameters": {"binary_data_output": True}}).encode()
+    headers = {"Content-Type": "application/octet-stream", LENGTH: str(len(header))}
+    request = urllib.request.Request(url, header + b"".join(sized.values()), headers)
+    with urllib.request.urlopen(request, timeout=timeout) as reply:
+        content = reply.read()
+        said = json.loads(content[: int(reply.headers.get(LENGTH) or len(content))])
+    outputs: list[Any] = said.get("outputs") or []
+    return outputs
 
 
 def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:

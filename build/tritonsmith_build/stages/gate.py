@@ -1,4 +1,4 @@
-"""What a build must prove: the engine's answers against FP32's, on real text, within the spec's limits."""
+"""What a build must prove: the engine's answers against FP32's, on real input, within the spec's limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Figures = dict[str, float]
 
 
 def classify_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
-    """Share of equal decisions, largest difference of logits, and both accuracies where the texts have labels."""
+    """Share of equal decisions, largest difference of logits, and both accuracies where the items have labels."""
     decided, expected = decisions(candidate, facts), decisions(reference, facts)
     figures = {
         "not_finite": _not_finite(candidate),
@@ -51,7 +51,7 @@ def embed_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int],
     }
 
 
-def mask_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+def mask_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: Any) -> Figures:
     """As ``classify_figures``, over the masks that the texts have: rows ``[masks * vocabulary]``, zeros where there is none."""
     masks = [outputs.reshape(len(outputs) * facts.masks, -1) for outputs in (reference, candidate)]
     there = masks[0].any(axis=1)
@@ -73,11 +73,26 @@ def _not_finite(outputs: Outputs) -> int:
     return int((~np.isfinite(outputs)).any(axis=1).sum())
 
 
+def box_figures(reference: Outputs, candidate: Outputs, labels: Sequence[int], facts: ModelFacts) -> Figures:
+    """Share of places with an equal class, and how far boxes move, relative to the image: the 99th percentile.
+
+    Rows are ``[places, classes + 1 + 4]``, the last class for nothing. Boxes are compared where the reference sees something.
+    """
+    decided, expected = (rows[:, :-4].argmax(axis=1) for rows in (candidate, reference))
+    moved = np.abs(candidate[:, -4:] - reference[:, -4:]).max(axis=1)[expected < reference.shape[1] - 5]
+    return {
+        "not_finite": _not_finite(candidate),
+        "agreement": float(np.mean(decided == expected)),
+        "box_shift": float(np.percentile(moved, 99)) if len(moved) else 0.0,
+    }
+
+
 FIGURES: dict[Kind, Callable[[Outputs, Outputs, Sequence[int], ModelFacts], Figures]] = {
     "decisions": classify_figures,
     "masks": mask_figures,
     "cosine": embed_figures,
     "correlation": correlation_figures,
+    "boxes": box_figures,
 }
 
 
@@ -88,7 +103,7 @@ class GateError(SmithError):
 def check(name: str, gate: Gate, figures: Mapping[str, float]) -> None:
     """Raise GateError with figure, limit and what to try, for the first limit of the gate that does not hold."""
     if figures.get("not_finite"):
-        what = f"{figures['not_finite']} of {figures['texts']} texts are answered with NaN or infinity"
+        what = f"{figures['not_finite']} of {figures['items']} items are answered with NaN or infinity"
         raise GateError(what, where=f"{name}: gate", fix="nothing was replaced. Try --precision fp32")
     for limit, bound in gate.model_dump(exclude={"data"}).items():
         kind, _, figure = limit.partition("_")
@@ -98,10 +113,10 @@ def check(name: str, gate: Gate, figures: Mapping[str, float]) -> None:
         held = value >= bound if kind == "min" else value <= bound
         if not held or not np.isfinite(value):
             raise GateError(
-                f"{figure} is {value:.4f} on {figures['texts']} texts, the spec's gate.{limit} is {bound}",
+                f"{figure} is {value:.4f} on {figures['items']} items, the spec's gate.{limit} is {bound}",
                 where=f"{name}: gate",
                 fix=(
-                    "nothing was replaced. Try --precision fp32, calibration.data nearer to your texts, "
+                    "nothing was replaced. Try --precision fp32, calibration.data nearer to your own, "
                     f"or, if you can live with it, another gate.{limit}"
                 ),
             )

@@ -1,65 +1,71 @@
-"""What an engine computes: the model with INT32 inputs and the one FP32 output its task needs."""
+"""What an engine computes: the model behind the inputs of its modality, and the one FP32 output its task needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.tables import Pooling
+
+Inputs = Mapping[str, Tensor]
+Select = Callable[[Any, Inputs], Tensor]
+"""``select(output, inputs)``: the part of a model's output that leaves the engine."""
 
 
 class EngineGraph(nn.Module):
-    """A model behind the interface that every target's engine shares.
+    """A model behind the interface that every target's engine shares."""
 
-    Inputs are INT32 ``[batch, sequence]``, as Triton's steps send them; the cast to what PyTorch indexes by is inside the
-    graph. The output is FP32 ``[batch, width]``.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, select: Select) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.select = model, select
+
+    def answered(self, inputs: Inputs) -> Tensor:
+        """The task's output for a batch, FP32."""
+        return self.select(self.model(**inputs), inputs).float()
+
+
+class TextGraph(EngineGraph):
+    """Inputs are INT32 ``[batch, sequence]``, as Triton's steps send them; the cast to what PyTorch indexes by is inside."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """The task's output for a padded batch."""
         inputs = {"input_ids": input_ids.long(), "attention_mask": attention_mask.long()}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids.long()
-        return self.select(self.model(**inputs), inputs).float()
-
-    def select(self, output: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The part of a model's output that leaves the engine."""
-        raise NotImplementedError
+        return self.answered(inputs)
 
 
-class Logits(EngineGraph):
-    """A classifier's logits ``[batch, labels]``, a token classifier's ``[batch, sequence, labels]``."""
+class ImageGraph(EngineGraph):
+    """Its input is FP32 ``[batch, 3, height, width]``, resized and normalized."""
 
-    def select(self, output: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The logits as they are."""
-        logits: Tensor = output.logits
-        return logits
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """The task's output for a batch of images of one size."""
+        return self.answered({"pixel_values": pixel_values})
 
 
-class SpanLogits(EngineGraph):
+def logits(output: Any, inputs: Inputs) -> Tensor:
+    """Of items ``[batch, labels]``, of tokens ``[batch, sequence, labels]``, of pixels ``[batch, labels, height, width]``."""
+    found: Tensor = output.logits
+    return found
+
+
+def span_logits(output: Any, inputs: Inputs) -> Tensor:
     """How likely an answer begins and ends at each token, ``[batch, sequence, 2]``."""
-
-    def select(self, output: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Both logits side by side."""
-        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    return torch.stack([output.start_logits, output.end_logits], dim=-1)
 
 
-class MaskLogits(EngineGraph):
+@dataclass(frozen=True)
+class MaskLogits:
     """The logits at the masks of a text, ``[batch, masks * vocabulary]``: not those at every token, which nobody reads."""
 
-    def __init__(self, model: nn.Module, mask_id: int, masks: int) -> None:
-        super().__init__(model)
-        self.mask_id, self.masks = mask_id, masks
+    mask_id: int
+    masks: int
 
-    def select(self, output: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, output: Any, inputs: Inputs) -> Tensor:
         """The first ``masks`` of them in the order of the text, zeros where there are fewer.
 
         Picked by a product with ones and zeros: TopK and Gather by computed places are slow or missing in some engines.
@@ -71,14 +77,13 @@ class MaskLogits(EngineGraph):
         return picked.flatten(1)
 
 
-class Pooled(EngineGraph):
+@dataclass(frozen=True)
+class Pooled:
     """One vector a text, ``[batch, hidden]``: only it leaves the engine, not a vector a token."""
 
-    def __init__(self, model: nn.Module, pooling: Pooling) -> None:
-        super().__init__(model)
-        self.pooling = pooling
+    pooling: Pooling
 
-    def select(self, output: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+    def __call__(self, output: Any, inputs: Inputs) -> Tensor:
         """By ``POOLINGS``, over the tokens that are no padding."""
         return POOLINGS[self.pooling](output.last_hidden_state, inputs["attention_mask"].unsqueeze(-1))
 
@@ -108,13 +113,34 @@ POOLINGS: Mapping[Pooling, Callable[[Tensor, Tensor], Tensor]] = {
 (mean: Reimers and Gurevych 2019, section 3)."""
 
 
-def graph_for(engine_output: str, model: nn.Module, facts: ModelFacts) -> EngineGraph:
-    """The graph whose output has the name ``engine_output``."""
-    makers: dict[str, Callable[[], EngineGraph]] = {
-        "logits": lambda: Logits(model),
-        "token_logits": lambda: Logits(model),
-        "span_logits": lambda: SpanLogits(model),
-        "mask_logits": lambda: MaskLogits(model, facts.mask_id, facts.masks),
-        "pooled": lambda: Pooled(model, facts.pooling),
-    }
-    return makers[engine_output]().eval()
+def image_features(output: Any, inputs: Inputs) -> Tensor:
+    """The vector of every part of an image: ``[batch, parts, hidden]``, or a grid ``[batch, hidden, height, width]``."""
+    features: Tensor = output.last_hidden_state
+    return features
+
+
+def image_vector(output: Any, inputs: Inputs) -> Tensor:
+    """What the model's own pooler makes of an image, ``[batch, hidden]``."""
+    vector: Tensor = output.pooler_output
+    return vector.flatten(1)
+
+
+def detections(output: Any, inputs: Inputs) -> Tensor:
+    """For each place where the model looks: the logits of its classes, the last one for nothing, and its box.
+
+    ``[batch, places, labels + 1 + 4]``; the box is center, width and height, relative to the image.
+    """
+    return torch.cat([output.logits, output.pred_boxes], dim=-1)
+
+
+SELECTS: Mapping[str, Callable[[Any], Select]] = {
+    "logits": lambda facts: logits,
+    "token_logits": lambda facts: logits,
+    "pixel_logits": lambda facts: logits,
+    "span_logits": lambda facts: span_logits,
+    "mask_logits": lambda facts: MaskLogits(facts.mask_id, facts.masks),
+    "pooled": lambda facts: Pooled(facts.pooling),
+    "image_features": lambda facts: image_vector if facts.pool else image_features,
+    "detections": lambda facts: detections,
+}
+"""By the name of an engine's output, from the facts: what it is."""

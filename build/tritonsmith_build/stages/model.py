@@ -13,11 +13,17 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.source import ModelSource
+from tritonsmith_build.stages.graphs import SELECTS, EngineGraph
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
 
-# A BERT pooler feeds a [CLS] head; token vectors do not depend on it, so an encoder saved without one is whole.
-_NOT_USED = {"AutoModel": ("pooler.",)}
+
+def graph_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts) -> EngineGraph:
+    """What the engine of ``spec`` computes, ready to export. Raises SmithError as ``model_from_source``."""
+    task = TASKS[spec.task]
+    select = SELECTS[task.engine_output](facts)
+    graph: EngineGraph = task.modality.graph(model_from_source(spec, source, facts), select).eval()  # type: ignore[assignment]
+    return graph
 
 
 def model_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts) -> torch.nn.Module:
@@ -26,7 +32,8 @@ def model_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts
     Eager attention, because its graph is plain MatMul and Softmax, which every target optimizes best. Raises SmithError
     when the weights do not fill the model that the task needs, where transformers would go on with random ones.
     """
-    auto = TASKS[spec.task].auto_model
+    task = TASKS[spec.task]
+    auto = task.auto_model
     labels: dict[str, Any] = {}
     if facts.labels:
         labels = {"id2label": dict(enumerate(facts.labels)), "label2id": {name: i for i, name in enumerate(facts.labels)}}
@@ -42,7 +49,7 @@ def model_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts
         reason = " ".join(str(error).split())[:300]
         fix = "check that model and adapter belong together and to the task"
         raise SmithError(f"cannot be loaded by {auto}: {reason}", where=source.folder, fix=fix) from None
-    if lacking := sorted(key for key in missing if not key.startswith(_NOT_USED.get(auto, ()))):
+    if lacking := sorted(key for key in missing if not key.startswith(task.unneeded(facts))):
         shown = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
         fix = f"the model's head does not fit {spec.task}: fine-tune it (tritonsmith finetune) or use another task"
         raise SmithError(f"the weights lack {shown}", where=source.folder, fix=fix)

@@ -1,112 +1,42 @@
-"""Read what a model says of itself: lengths, inputs, labels, pooling; and its tokenizer as one file."""
+"""Read what a model says of itself, and put what its first step needs into one folder."""
 
 from __future__ import annotations
 
-import inspect
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import ModelFacts, default_buckets
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.stages.beside import json_in
 from tritonsmith_build.tables import PipelineSpec
-from tritonsmith_build.task import Model
 from tritonsmith_build.tasks import TASKS
-
-ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
 
 
 def read(spec: PipelineSpec, source: ModelSource, folder: Path) -> None:
-    """Write ``facts.json`` and ``tokenizer.json`` to ``folder``; SmithError where spec and model do not fit."""
-    config = _load(AutoConfig, source, spec)
-    tokenizer = _load(AutoTokenizer, source, spec)
-    facts = _facts(spec, source, config, tokenizer)
+    """Write ``facts.json`` and the modality's files to ``folder``; SmithError where spec and model do not fit."""
+    task = TASKS[spec.task]
+    config = loaded(AutoConfig, source, spec)
+    module, _, function = task.modality.reads.partition(":")
+    model, own = getattr(import_module(f"tritonsmith_build.stages.{module}"), function)(spec, source, task, config, folder)
+    facts = task.modality.facts.model_validate({
+        "model_type": config.model_type,
+        "weights": source.weights,
+        "adapter": {name: digest for name, digest in source.adapter_files.items() if name.startswith("adapter_")},
+        **own,
+        **task.facts(model),
+    })  # fmt: skip
     (folder / "facts.json").write_text(facts.model_dump_json())
-    backend = tokenizer.backend_tokenizer
-    # Both are the caller's business: a file may carry a fixed padding that makes every short text five times its price.
-    backend.no_padding()
-    backend.no_truncation()
-    backend.save(str(folder / "tokenizer.json"), pretty=False)
 
 
-def _load(auto: Any, source: ModelSource, spec: PipelineSpec) -> Any:
+def loaded(auto: Any, source: ModelSource, spec: PipelineSpec, **options: Any) -> Any:
+    """What one of transformers' ``Auto`` classes makes of the source. Raises SmithError where it cannot."""
     try:
-        loaded = auto.from_pretrained(source.folder)
+        return auto.from_pretrained(source.folder, **options)
     except Exception as error:  # whatever a damaged or unknown folder makes transformers raise
         reason = str(error).strip().splitlines()[0]
         fix = "give a folder that save_pretrained wrote, of an architecture this transformers knows"
         raise SmithError(
             f"{auto.__name__} cannot read {source.folder}: {reason}", where=f"{spec.file}: source", fix=fix
         ) from None
-    if auto is AutoTokenizer and not loaded.is_fast:
-        fix = "convert it with transformers to a tokenizer.json"
-        raise SmithError("the tokenizer has no fast (Rust) form", where=f"{spec.file}: source", fix=fix)
-    return loaded
-
-
-def _facts(spec: PipelineSpec, source: ModelSource, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> ModelFacts:
-    task = TASKS[spec.task]
-    with torch.device("meta"):  # the shapes of the model without its memory
-        model = getattr(transformers, task.auto_model).from_config(config)
-    positions = positions_of(model, config)
-    max_length = _max_length(spec, source.folder, tokenizer, positions)
-    return ModelFacts(
-        model_type=config.model_type,
-        weights=source.weights,
-        adapter={name: digest for name, digest in source.adapter_files.items() if name.startswith("adapter_")},
-        positions=positions,
-        max_length=max_length,
-        buckets=_buckets(spec, max_length),
-        inputs=_inputs(model, config, tokenizer),
-        pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
-        pad_type_id=tokenizer.pad_token_type_id,
-        truncation_side="left" if tokenizer.truncation_side == "left" else "right",
-        **task.facts(Model(spec, source.folder, config, tokenizer, max_length)),
-    )
-
-
-def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
-    """How many tokens the model has positions for.
-
-    A position table with a padding row (RoBERTa and its kin) begins counting after it, so that many rows are not usable.
-    """
-    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
-    for name, module in model.named_modules():
-        if "position" in name and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
-            return int(positions) - module.padding_idx - 1
-    return int(positions)
-
-
-def _max_length(spec: PipelineSpec, folder: Path, tokenizer: PreTrainedTokenizerBase, positions: int) -> int:
-    wished = spec.input.max_length or (spec.input.buckets[-1] if spec.input.buckets else None)
-    if wished is not None:
-        if wished > positions:
-            fix = f"set max_length <= {positions}"
-            raise SmithError(
-                f"{wished} exceeds the model's {positions} positions", where=f"{spec.file}: input.max_length", fix=fix
-            )
-        return wished
-    sentence_bert = json_in(folder / "sentence_bert_config.json")
-    if isinstance(length := sentence_bert.get("max_seq_length"), int):
-        return min(length, positions)
-    limit = min(int(tokenizer.model_max_length), positions, *([longest] if (longest := TASKS[spec.task].longest) else []))
-    if limit >= _NO_LIMIT:
-        raise SmithError("the model names no greatest length", where=f"{spec.file}: input.max_length", fix="set it")
-    return limit
-
-
-def _buckets(spec: PipelineSpec, max_length: int) -> tuple[int, ...]:
-    return spec.input.buckets or default_buckets(max_length)
-
-
-def _inputs(model: torch.nn.Module, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
-    takes = inspect.signature(model.forward).parameters.keys() & set(tokenizer.model_input_names)
-    if getattr(config, "type_vocab_size", 2) < 2:  # RoBERTa accepts token types and knows only one
-        takes -= {"token_type_ids"}
-    return tuple(name for name in ENGINE_INPUTS if name in takes)

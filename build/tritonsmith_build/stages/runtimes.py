@@ -10,24 +10,23 @@ import numpy as np
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.runtimes import PLAIN, Choice, Run, UnavailableError, opened
 
-from tritonsmith_build.batches import batches, counted
 from tritonsmith_build.measuring import median_seconds
+from tritonsmith_build.outputs import counted
 from tritonsmith_build.stages.gate import FIGURES
 from tritonsmith_build.tasks import TASKS
 from tritonsmith_build.work import Work
 
-_ROWS, _TIMED_TEXTS = (1, 8), 48
+_ROWS = (1, 8)
 
 
 def tried(work: Work, fp32: Path, file: Path, choices: Sequence[Choice]) -> list[dict[str, Any]]:
-    """A row a choice: ``engine``, and its ``gate`` figures, ``texts_per_s`` and the texts a second in batches of each of
+    """A row a choice: ``engine``, and its ``gate`` figures, ``items_per_s`` and the items a second in batches of each of
     ``_ROWS``; or ``unavailable``, what this machine lacks for it.
 
-    ``texts_per_s`` counts a text alone and a text in a batch alike: it is the harmonic mean.
+    ``items_per_s`` counts a text, say, alone and one in a batch alike: it is the harmonic mean.
     """
-    gate = list(batches(work.tokenizer, work.settings, work.gate.texts, rows=max(_ROWS)))
-    timed = work.gate.texts[:_TIMED_TEXTS]
-    data = {rows: list(batches(work.tokenizer, work.settings, timed, rows=rows)) for rows in _ROWS}
+    gate, timed = list(work.gate.batches(max(_ROWS))), work.gate.first(work.modality.timed)
+    data = {rows: list(timed.batches(rows)) for rows in _ROWS}
     expected = _answers(opened(PLAIN, fp32), gate)
     rows = []
     for choice in choices:
@@ -49,11 +48,11 @@ def _measured(
     run = opened(choice, file)
     figures = FIGURES[TASKS[work.spec.task].figures](expected, _answers(run, gate), work.gate_labels, work.facts)
     seconds = {rows: median_seconds(run, batched) for rows, batched in data.items()}
-    texts = {rows: sum(len(next(iter(batch.values()))) for batch in batched) for rows, batched in data.items()}
+    items = {rows: sum(len(next(iter(batch.values()))) for batch in batched) for rows, batched in data.items()}
     return {
-        "gate": {"texts": len(work.gate.texts), **figures},
-        "texts_per_s": round(sum(texts.values()) / sum(seconds.values()), 1),
-        **{f"texts_per_s_in_{rows}": round(texts[rows] / taken, 1) for rows, taken in seconds.items()},
+        "gate": {"items": len(work.gate), **figures},
+        "items_per_s": round(sum(items.values()) / sum(seconds.values()), 1),
+        **{f"items_per_s_in_{rows}": round(items[rows] / taken, 1) for rows, taken in seconds.items()},
     }
 
 

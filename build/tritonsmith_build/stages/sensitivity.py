@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.runtimes import session_from_file
 
-from tritonsmith_build.batches import run_all
+from tritonsmith_build.outputs import run_all
 from tritonsmith_build.stages.dequantized import quantized_products, without
 from tritonsmith_build.stages.product_groups import Group, groups_of
 

@@ -1,4 +1,4 @@
-"""The FP32 ONNX graph against PyTorch, on real text, from the smallest shape to the largest."""
+"""The FP32 ONNX graph against PyTorch, on real input, from the smallest shape to the largest."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import torch
 from tritonsmith_steps.runtimes import session_from_file
-from tritonsmith_steps.tokenize import TokenizeSettings
 
-from tritonsmith_build.batches import batches, mixed_lengths
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.modality import Samples, Shape
 from tritonsmith_build.stages.graphs import EngineGraph
 
 TOLERANCE = 1e-4
 
 
-def shapes_to_verify(buckets: Sequence[int], max_batch_size: int) -> list[tuple[int, int]]:
-    """``(rows, length)``: one row at the smallest bucket, half a batch at the middle one, a full batch at the largest."""
-    middle = buckets[len(buckets) // 2]
-    shapes = [(1, buckets[0]), (max(2, max_batch_size // 2), middle), (max_batch_size, buckets[-1])]
-    return list(dict.fromkeys(shapes))
+def shapes_to_verify(shapes: Sequence[Shape], max_batch_size: int) -> list[tuple[int, Shape]]:
+    """Rows and shape: one row of the smallest, half a batch of the middle one, a full batch of the largest."""
+    middle = shapes[len(shapes) // 2]
+    wanted = [(1, shapes[0]), (max(2, max_batch_size // 2), middle), (max_batch_size, shapes[-1])]
+    return [pair for at, pair in enumerate(wanted) if pair not in wanted[:at]]
 
 
 def verify(
-    graph: EngineGraph, file: Path, tokenizer: Path, settings: TokenizeSettings, texts: Sequence[str], *, max_batch_size: int
+    graph: EngineGraph, file: Path, samples: Samples, shapes: Sequence[Shape], *, max_batch_size: int
 ) -> list[dict[str, Any]]:
     """Compare every shape's output; one row of figures a shape.
 
@@ -34,8 +33,8 @@ def verify(
     """
     session = session_from_file(file)
     figures = []
-    for rows, length in shapes_to_verify(settings.buckets, max_batch_size):
-        (batch,) = batches(tokenizer, settings, mixed_lengths(texts, rows), rows=rows, length=length)
+    for rows, shape in shapes_to_verify(shapes, max_batch_size):
+        batch = samples.at(rows, shape)
         with torch.inference_mode():
             expected = graph(**{name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
         if not np.isfinite(expected).all():
@@ -45,9 +44,9 @@ def verify(
         difference = float(np.abs(actual - expected).max())
         if not (np.isfinite(actual).all() and difference <= TOLERANCE):
             raise SmithError(
-                f"ONNX differs from PyTorch by {difference:.2g} at {rows} x {length} tokens, more than {TOLERANCE:g}",
+                f"ONNX differs from PyTorch by {difference:.2g} at {rows} x {shape.name}, more than {TOLERANCE:g}",
                 where="verify",
                 fix="the exported graph is not the model: report it with the versions in `tritonsmith doctor`",
             )
-        figures.append({"rows": rows, "length": length, "max_abs_difference": difference})
+        figures.append({"rows": rows, "shape": shape.name, "max_abs_difference": difference})
     return figures

@@ -6,6 +6,10 @@ from tritonsmith_build.task import Task
 from tritonsmith_build.tasks import (
     feature_extraction,
     fill_mask,
+    image_classification,
+    image_feature_extraction,
+    image_segmentation,
+    object_detection,
     question_answering,
     text_classification,
     text_ranking,
@@ -21,4 +25,8 @@ TASKS: dict[str, Task] = {
     "fill-mask": fill_mask.TASK,
     "feature-extraction": feature_extraction.TASK,
     "text-ranking": text_ranking.TASK,
+    "image-classification": image_classification.TASK,
+    "image-feature-extraction": image_feature_extraction.TASK,
+    "object-detection": object_detection.TASK,
+    "image-segmentation": image_segmentation.TASK,
 }

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.stages.beside import json_in
-from tritonsmith_build.tables import Count, Flag, Gate, PipelineSpec, Pooling, Share, Table
+from tritonsmith_build.tables import Count, Flag, Gate, Pooling, Share, Table, TextSpec
 from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
 
 _POOLING: dict[str, Pooling] = {
@@ -33,7 +33,7 @@ class EmbedOutput(Table):
     truncate_dim: Count | None = None
 
 
-class FeatureExtraction(PipelineSpec):
+class FeatureExtraction(TextSpec):
     """A pipeline that turns a text into one vector."""
 
     task: Literal["feature-extraction"]
@@ -72,7 +72,7 @@ def _prompts(folder: Path) -> dict[str, Any]:
     return {"prompts": prompts, "prompt": name if name in prompts else None}
 
 
-def _pooling(spec: PipelineSpec, folder: Path) -> Pooling:
+def _pooling(spec: TextSpec, folder: Path) -> Pooling:
     said = json_in(folder / "1_Pooling" / "config.json")
     modes = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
     if "pooling_mode" in said:  # as sentence-transformers 6 writes it
@@ -90,6 +90,8 @@ TASK = Task(
     spec=FeatureExtraction,
     facts=facts,
     auto_model="AutoModel",
+    # A BERT pooler feeds a [CLS] head; token vectors do not depend on it, so an encoder saved without one is whole.
+    unneeded=lambda facts: ("pooler.",),
     reads="embed.prompted",
     inputs=(TEXT, option("PROMPT_NAME")),
     engine_output="pooled",

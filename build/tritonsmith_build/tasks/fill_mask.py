@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.tables import AgreementGate, Count, PipelineSpec, Table
-from tritonsmith_build.task import TEXT, TOKENS, Model, Task, option, text
+from tritonsmith_build.tables import AgreementGate, Count, Table, TextSpec
+from tritonsmith_build.task import TEXT, TOKENS, Task, TextModel, option, text
 
 
 class FillOutput(Table):
@@ -15,7 +15,7 @@ class FillOutput(Table):
     max_masks: Count = 4
 
 
-class FillMask(PipelineSpec):
+class FillMask(TextSpec):
     """A pipeline that says which tokens may stand where a text has a mask."""
 
     task: Literal["fill-mask"]
@@ -23,7 +23,7 @@ class FillMask(PipelineSpec):
     gate: AgreementGate = AgreementGate()
 
 
-def facts(model: Model[FillMask]) -> dict[str, Any]:
+def facts(model: TextModel[FillMask]) -> dict[str, Any]:
     """The mask, and how wide the answers for all masks of a text are."""
     tokenizer, masks = model.tokenizer, model.spec.output.max_masks
     if tokenizer.mask_token_id is None:

@@ -1,11 +1,22 @@
-"""The names of a model's classes."""
+"""The names of a model's classes, and what its answers are held to."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.facts import Activation
+from tritonsmith_build.tables import AgreementGate, Share
 from tritonsmith_build.task import Model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+
+class ClassifyGate(AgreementGate):
+    """What a build of a classifier must prove against FP32 on the gate's data."""
+
+    max_accuracy_drop: Share = 0.01
 
 
 def classes(model: Model[Any]) -> dict[str, Any]:
@@ -18,3 +29,10 @@ def classes(model: Model[Any]) -> dict[str, Any]:
         fix = f"name all {len(own)}, or leave output.labels out to use the model's: {', '.join(own)}"
         raise SmithError(f"{len(labels)} labels for a head of {len(own)}", where=f"{spec.file}: output.labels", fix=fix)
     return {"labels": labels, "width": len(labels)}
+
+
+def activation(config: PreTrainedConfig) -> Activation:
+    """What ``transformers.pipeline`` applies to the logits of a classifier of texts or images."""
+    if config.problem_type == "regression":
+        return "none"
+    return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"

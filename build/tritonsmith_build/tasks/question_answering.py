@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.tables import CorrelationGate, Count, Input, PipelineSpec
-from tritonsmith_build.task import ITEM, OFFSETS, SEQUENCE, WORD, Model, Task, option, text
+from tritonsmith_build.tables import CorrelationGate, Count, TextInput, TextSpec
+from tritonsmith_build.task import ITEM, OFFSETS, SEQUENCE, WORD, Task, TextModel, each_token, option, text
 
 _WINDOW, _SHARED = 384, 128
 """Of ``transformers.pipeline("question-answering")``: tokens of a window, and those that two of them share at most."""
 
 
-class ContextInput(Input):
-    """As ``Input``, and how many tokens two windows of a long context share."""
+class ContextInput(TextInput):
+    """As ``TextInput``, and how many tokens two windows of a long context share."""
 
     stride: Count | None = None
 
 
-class QuestionAnswering(PipelineSpec):
+class QuestionAnswering(TextSpec):
     """A pipeline that finds the answer to a question in a context of any length."""
 
     task: Literal["question-answering"]
@@ -26,7 +26,7 @@ class QuestionAnswering(PipelineSpec):
     gate: CorrelationGate = CorrelationGate()
 
 
-def facts(model: Model[QuestionAnswering]) -> dict[str, Any]:
+def facts(model: TextModel[QuestionAnswering]) -> dict[str, Any]:
     """How much of a context two windows share."""
     most = model.max_length // 2
     stride = model.spec.input.stride or min(most, _SHARED)
@@ -53,7 +53,7 @@ TASK = Task(
     ),
     engine_output="span_logits",
     figures="correlation",
-    every_token=True,
+    output_dims=each_token,
     kept=(ITEM, OFFSETS, SEQUENCE, WORD),
     step="spans",
     answers=lambda facts: (text("ANSWERS"),),

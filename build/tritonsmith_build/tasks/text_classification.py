@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tritonsmith_build.facts import Activation
-from tritonsmith_build.tables import AgreementGate, LabelsOutput, PipelineSpec, Share
+from tritonsmith_build.tables import LabelsOutput, TextSpec
 from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
-from tritonsmith_build.tasks.labels import classes
+from tritonsmith_build.tasks.labels import ClassifyGate, activation, classes
 
 
-class ClassifyGate(AgreementGate):
-    """What a build of a classifier must prove against FP32 on the gate's text."""
-
-    max_accuracy_drop: Share = 0.01
-
-
-class TextClassification(PipelineSpec):
+class TextClassification(TextSpec):
     """A pipeline that names the class of a text."""
 
     task: Literal["text-classification"]
@@ -26,15 +19,7 @@ class TextClassification(PipelineSpec):
 
 def facts(model: Model[TextClassification]) -> dict[str, Any]:
     """The classes, and what makes scores of their logits."""
-    found = classes(model)
-    return {**found, "activation": _activation(model, found["width"])}
-
-
-def _activation(model: Model[TextClassification], width: int) -> Activation:
-    """What ``transformers.pipeline("text-classification")`` applies to the logits."""
-    if model.config.problem_type == "regression":
-        return "none"
-    return "sigmoid" if model.config.problem_type == "multi_label_classification" or width == 1 else "softmax"
+    return {**classes(model), "activation": activation(model.config)}
 
 
 TASK = Task(

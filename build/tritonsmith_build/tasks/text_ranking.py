@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import Activation
-from tritonsmith_build.tables import CorrelationGate, PipelineSpec
+from tritonsmith_build.tables import CorrelationGate, TextSpec
 from tritonsmith_build.task import ITEM, Model, Task, several, text
 
 
-class TextRanking(PipelineSpec):
+class TextRanking(TextSpec):
     """A pipeline that sorts documents by how well they fit a query."""
 
     task: Literal["text-ranking"]

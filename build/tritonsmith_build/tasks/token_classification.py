@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tritonsmith_build.tables import AgreementGate, LabelsOutput, PipelineSpec, Text
-from tritonsmith_build.task import OFFSETS, SPECIAL, TEXT, TOKENS, Model, Task, option, text
+from tritonsmith_build.tables import AgreementGate, LabelsOutput, Text, TextSpec
+from tritonsmith_build.task import OFFSETS, SPECIAL, TEXT, TOKENS, Task, TextModel, each_token, option, text
 from tritonsmith_build.tasks.labels import classes
 
 
@@ -15,7 +15,7 @@ class EntityOutput(LabelsOutput):
     ignore_labels: tuple[Text, ...] = ("O",)
 
 
-class TokenClassification(PipelineSpec):
+class TokenClassification(TextSpec):
     """A pipeline that finds entities in a text."""
 
     task: Literal["token-classification"]
@@ -23,7 +23,7 @@ class TokenClassification(PipelineSpec):
     gate: AgreementGate = AgreementGate()
 
 
-def facts(model: Model[TokenClassification]) -> dict[str, Any]:
+def facts(model: TextModel[TokenClassification]) -> dict[str, Any]:
     """The classes, and how ``transformers.pipeline("token-classification")`` tells where a word begins."""
     tokenizer = model.tokenizer
     marks = bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
@@ -39,7 +39,7 @@ TASK = Task(
     inputs=(TEXT,),
     engine_output="token_logits",
     figures="decisions",
-    every_token=True,
+    output_dims=each_token,
     kept=(TEXT, TOKENS, OFFSETS, SPECIAL),
     step="entities",
     answers=lambda facts: (text("ENTITIES"),),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.tables import AgreementGate, PipelineSpec
+from tritonsmith_build.tables import AgreementGate, TextSpec
 from tritonsmith_build.task import ITEM, TEXT, Model, Task, option, several
 
 
-class ZeroShotClassification(PipelineSpec):
+class ZeroShotClassification(TextSpec):
     """A pipeline that says which of the caller's labels fit a text, by a model that knows what follows from what."""
 
     task: Literal["zero-shot-classification"]
