@@ -87,6 +87,37 @@ def tasks(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def new(
+    model: Annotated[str, typer.Argument(help="a folder that save_pretrained wrote, or owner/name on the hub")],
+    task: Annotated[str | None, typer.Option(help="what it is for [default: guessed from the model]")] = None,
+    name: Annotated[str | None, typer.Option(help="the pipeline's [default: the model's]")] = None,
+    revision: Annotated[str | None, typer.Option(help="of a model on the hub [default: the newest, by its hash]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the spec of a model into pipelines/, and say what was set and why.
+
+    Example: `tritonsmith new ../my-model --name reviews`
+    """
+    need("build")
+    from rich.table import Table
+
+    from tritonsmith_build.new import new as write
+    from tritonsmith_build.pipelines import FOLDER
+
+    made = write(model, task=task, name=name, revision=revision, pipelines=FOLDER)
+    if as_json:
+        _print_json(made.as_dict())
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("key", "value", "why"):
+        table.add_column(title, overflow="fold")
+    for setting in made.settings:
+        table.add_row(setting.key, setting.value, setting.why)
+    console.print(table)
+    console.print(f"\n{made.file} written; next: tritonsmith build {made.file.stem}", highlight=False)
+
+
+@app.command()
 def render(
     pipelines: Annotated[
         list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all of pipelines/ where none is named")

@@ -15,10 +15,10 @@ _OPACITY = 0.5
 _STEP = 0.618  # of the colour wheel: the golden section never comes back to a hue it has had
 
 
-def draw_answer(file: Path, answer: Any, folder: Path) -> Path:
-    """Draw boxes or masks over the image in ``file``; the file in ``folder`` that it was put into.
+def draw_answer(file: Path, answer: Any, target: Path) -> Path:
+    """Draw boxes or masks over the image in ``file``, and put it into ``target``, a PNG file; ``target``.
 
-    Raises SmithError for answers that are neither, and where the folder cannot be written.
+    Raises SmithError for answers that are neither, and where ``target`` cannot be written.
     """
     if not (isinstance(answer, list) and all("box" in one or "mask" in one for one in answer)):
         raise SmithError("only boxes and masks can be drawn", where="--save", fix="leave it out")
@@ -30,9 +30,8 @@ def draw_answer(file: Path, answer: Any, folder: Path) -> Path:
             image.paste(tint, mask=one["mask"])
     _outline(image, [one for one in answer if "box" in one], colours)
     _name(image, [one for one in answer if "mask" in one], colours)
-    target = folder / f"{file.stem}.png"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         image.save(target)
     except OSError as error:
         raise SmithError(f"cannot be written ({error.strerror or error})", where=target, fix="give another --save") from None
@@ -70,8 +69,10 @@ def _name(image: Image.Image, masks: Sequence[Mapping[str, Any]], colours: Mappi
 
 
 def _write(canvas: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour: tuple[int, int, int], font: Any) -> float:
-    """White on a ground of the colour; where it ends below."""
+    """On a ground of the colour; where it ends below."""
     left, top, right, bottom = canvas.textbbox(at, text, font=font)
     canvas.rectangle((left, top, right + 4, bottom + 2), fill=colour)
-    canvas.text((at[0] + 2, at[1]), text, fill="white", font=font)
+    red, green, blue = colour
+    bright = 0.299 * red + 0.587 * green + 0.114 * blue > 150
+    canvas.text((at[0] + 2, at[1]), text, fill="black" if bright else "white", font=font)
     return bottom + 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -88,11 +89,27 @@ def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any], save
     if save is not None:
         from tritonsmith_build.drawing import draw_answer
 
-        saved = [{"saved": str(draw_answer(Path(file), answer, save))} for file, answer in zip(texts, answers, strict=True)]
+        targets = [save / name for name in drawn_names(texts)]
+        drawn = zip(map(Path, texts), answers, targets, strict=True)
+        saved = [{"saved": str(draw_answer(*one))} for one in drawn]
     return [
-        {task.item if not task.keys else "text": text, **row_of(answer, task.called), **drawn}
-        for text, answer, drawn in zip(texts, answers, saved, strict=True)
+        {task.item: text, **row_of(answer, task.called), **where}
+        for text, answer, where in zip(texts, answers, saved, strict=True)
     ]
+
+
+def drawn_names(files: Sequence[str]) -> list[str]:
+    """A PNG's name for each file, a number added where files of several folders have the same.
+
+    >>> drawn_names(["a/x.jpg", "b/x.png", "y.webp"])
+    ['x.png', 'x-2.png', 'y.png']
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for stem in (Path(file).stem for file in files):
+        seen[stem] += 1
+        names.append(f"{stem}-{seen[stem]}.png" if seen[stem] > 1 else f"{stem}.png")
+    return names
 
 
 def row_of(answer: Any, called: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from tiny_models import level
 from tritonsmith_build.modalities.drawn import drawn
 from tritonsmith_build.quiet import quiet
 
@@ -110,7 +111,7 @@ def save_images(folder: Path, head: str, family: str, *, seed: int = 0, processi
 
 
 def _tell_apart(model: Any, layer: Any, processor: Any) -> None:
-    """Shift and scale the last layer, so that over some images each label is as likely as the others and most are decided."""
+    """``level`` the last layer over some images."""
     seen: list[torch.Tensor] = []
     handle = layer.register_forward_hook(lambda layer, given, logits: seen.append(logits.detach()))
     for image in pictures():
@@ -118,10 +119,7 @@ def _tell_apart(model: Any, layer: Any, processor: Any) -> None:
             model(pixel_values=processor(images=[image], return_tensors="pt")["pixel_values"])
     handle.remove()
     rows = torch.cat([logits.movedim(1, -1).flatten(0, -2) if logits.ndim == 4 else logits.flatten(0, -2) for logits in seen])
-    with torch.no_grad():
-        scale = 3 / rows.std(dim=0).clamp(min=1e-3)
-        layer.weight *= scale.reshape(-1, *(1 for _ in layer.weight.shape[1:]))
-        layer.bias.copy_((layer.bias - rows.mean(dim=0)) * scale)
+    level(layer, rows)
 
 
 def pictures() -> list[Image.Image]:

@@ -272,6 +272,28 @@ def save_encoder(folder: Path, family: str = "bert", **options: Any) -> Path:
     return save(folder, "Model", family, **options)
 
 
+def level(layer: Any, logits: torch.Tensor) -> None:
+    """Shift and scale a last layer, of whose answers ``[n, labels]`` are some: each label comes first as often as others.
+
+    Most are decided clearly, so that an answer can be wrong.
+    """
+    with torch.no_grad():
+        scale = 3 / logits.std(dim=0).clamp(min=1e-3)
+        layer.weight *= scale.reshape(-1, *(1 for _ in layer.weight.shape[1:]))
+        layer.bias.copy_((layer.bias - logits.mean(dim=0)) * scale)
+
+
+def level_classifier(folder: Path, texts: Sequence[str]) -> None:
+    """``level`` the head of a classifier of texts."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = model(**tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")).logits
+    linear = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    level([layer for layer in linear if layer.out_features == model.config.num_labels][-1], logits)
+    model.save_pretrained(folder)
+
+
 IMAGE = (3, 32, 32)
 _SIZES: dict[str, Any] = {
     "hidden_size": HIDDEN,

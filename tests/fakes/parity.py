@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from transformers import pipeline
+
+NEAR = 1e-3
+"""How much two scores that are the same may differ, relative to the score."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class Case:
     def name(self) -> str:
         return f"{self.family}_{self.task.replace('-', '_')}"
 
+    def write(self, folder: Path) -> Path:
+        """Its model below ``folder``, always the same, and its spec there."""
+        self.make(folder / "models" / self.name, self.family, zlib.crc32(self.name.encode()) % 997)
+        spec = folder / f"{self.name}.toml"
+        spec.write_text(f'task = "{self.task}"\n[source]\npath = "models/{self.name}"\n{self.spec}')
+        return spec
+
 
 def of_transformers(task: str, **fixed: Any) -> Callable[[Path], Callable[..., Any]]:
     """What ``transformers.pipeline`` says to the same items."""
@@ -40,6 +51,14 @@ def of_transformers(task: str, **fixed: Any) -> Callable[[Path], Callable[..., A
         return lambda items, **options: pipe(items, **fixed, **options)
 
     return reference
+
+
+def assert_told_apart(wanted: Any) -> None:
+    """Classes that could be wrong: three of them come first, each by more than ten times what two scores may differ."""
+    ranked = [row if isinstance(row, list) else [row] for row in wanted]
+    assert len({row[0]["label"] for row in ranked}) >= 3
+    margins = [1 - row[1]["score"] / row[0]["score"] for row in ranked if len(row) > 1]
+    assert all(margin > 10 * NEAR for margin in margins), sorted(margins)[:3]
 
 
 def assert_same(actual: Any, wanted: Any) -> None:
@@ -66,6 +85,6 @@ def assert_same(actual: Any, wanted: Any) -> None:
             else:
                 assert_same(actual[key], value)
     elif isinstance(wanted, float | np.floating):
-        assert actual == pytest.approx(float(wanted), rel=1e-3, abs=1e-5)
+        assert actual == pytest.approx(float(wanted), rel=NEAR, abs=1e-5)
     else:
         assert actual == wanted

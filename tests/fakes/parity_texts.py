@@ -11,7 +11,7 @@ import torch
 from parity import Case, of_transformers
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
-from tiny_models import ENTITIES, POSITIONS, WORDS, save, sentences
+from tiny_models import ENTITIES, POSITIONS, WORDS, level_classifier, save, sentences
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
@@ -23,7 +23,10 @@ def with_head(head: str, labels: Sequence[str] = ()) -> Callable[[Path, str, int
     named = {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}} if labels else {}
 
     def make(folder: Path, family: str, seed: int) -> object:
-        return save(folder, head, family, seed=seed, tokenizer={"model_max_length": POSITIONS}, **named)
+        saved = save(folder, head, family, seed=seed, tokenizer={"model_max_length": POSITIONS}, **named)
+        if len(labels) > 1 and head == "ForSequenceClassification":
+            level_classifier(saved, TEXTS)
+        return saved
 
     return make
 

@@ -8,23 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from served import Served, built_at_once, serving
-from tiny_models import POSITIONS, edit_json, save_classifier, save_encoder, sentences
-from transformers import AutoModel, AutoTokenizer, pipeline
+from tiny_models import POSITIONS, save_classifier, sentences
+from transformers import pipeline
 from tritonsmith import Client
 
 CLASSIFIERS: dict[str, dict[str, Any]] = {
-    "bert_two": {"family": "bert", "labels": ("BAD", "GOOD")},
-    "distilbert_three": {"family": "distilbert", "labels": ("LOW", "MIDDLE", "HIGH")},
     "roberta_five": {"family": "roberta", "labels": ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")},
     "several_at_once": {"family": "bert", "labels": ("FUNNY", "SAD", "LANG"), "problem_type": "multi_label_classification"},
     "one_class": {"family": "distilbert", "labels": ("TOXIC",)},
     "a_number": {"family": "bert", "labels": ("STARS",), "problem_type": "regression"},
 }
-SPEC = 'task = "{task}"\n[source]\npath = "models/{name}"\n'
+SPEC = 'task = "text-classification"\n[source]\npath = "models/{name}"\n'
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +28,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     for seed, (name, made) in enumerate(CLASSIFIERS.items()):
         save_classifier(folder / "models" / name, seed=seed, **made)
-        (folder / f"{name}.toml").write_text(SPEC.format(task="text-classification", name=name))
-    save_encoder(folder / "models" / "first_token", "distilbert")
-    edit_json(
-        folder / "models" / "first_token" / "1_Pooling" / "config.json",
-        pooling_mode_cls_token=True,
-        pooling_mode_mean_tokens=False,
-    )
-    (folder / "first_token.toml").write_text(SPEC.format(task="feature-extraction", name="first_token"))
+        (folder / f"{name}.toml").write_text(SPEC.format(name=name))
     return folder
 
 
 @pytest.fixture(scope="module")
 def own(folder: Path) -> Iterator[Served]:
-    repository = built_at_once([folder / f"{name}.toml" for name in (*CLASSIFIERS, "first_token")], folder / "repository")
+    repository = built_at_once([folder / f"{name}.toml" for name in CLASSIFIERS], folder / "repository")
     with serving(repository, folder / "log", "--no-cache") as served:
         yield served
 
@@ -104,14 +93,3 @@ def assert_same(actual: Any, wanted: Any) -> None:
     else:
         assert actual["label"] == wanted["label"]
         assert actual["score"] == pytest.approx(wanted["score"], abs=1e-4)
-
-
-def test_an_encoder_that_pools_by_its_first_token_gives_that_vector(own: Served, folder: Path) -> None:
-    model = folder / "models" / "first_token"
-    tokens = AutoTokenizer.from_pretrained(model)(
-        TEXTS, truncation=True, max_length=POSITIONS, padding=True, return_tensors="pt"
-    )
-    with torch.inference_mode():
-        wanted = AutoModel.from_pretrained(model)(**tokens).last_hidden_state[:, 0].numpy()
-    with Client(own.http) as client:
-        np.testing.assert_allclose(client.pipeline("first_token")(TEXTS), wanted, atol=1e-4)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from parity import Case, assert_same
+from parity import Case, assert_same, assert_told_apart
 from parity_images import FILES, IMAGE_CASES
 from parity_texts import TEXT_CASES
 from PIL import Image
@@ -31,11 +31,7 @@ CASES = [*TEXT_CASES, *IMAGE_CASES]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All models, and a repository for each task."""
     folder = tmp_path_factory.mktemp("parity")
-    for seed, case in enumerate(CASES):
-        case.make(folder / "models" / case.name, case.family, seed)
-        spec = f'task = "{case.task}"\n[source]\npath = "models/{case.name}"\n{case.spec}'
-        (folder / f"{case.name}.toml").write_text(spec)
-    built_at_once([folder / f"{case.name}.toml" for case in CASES], folder / "repository")
+    built_at_once([case.write(folder) for case in CASES], folder / "repository")
     return folder
 
 
@@ -57,6 +53,8 @@ def test_answers_are_those_of_the_library(served: tuple[Served, list[Case]], fol
             pipe = client.pipeline(case.name)
             for options in case.options:
                 wanted = reference(list(case.items), **options)
+                if case.task in ("text-classification", "image-classification") and "function_to_apply" not in options:
+                    assert_told_apart(wanted)
                 assert_same(pipe(list(case.items), **options), wanted)
                 assert_same(pipe(case.items[1], **options), reference(case.items[1], **options))
                 with pytest.raises(AssertionError):  # the answers tell the items apart
@@ -97,6 +95,21 @@ def test_the_command_line_shows_and_prints_an_answer(served: tuple[Served, list[
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown.split()[1] in answer
     assert flattened(answer) == pytest.approx(flattened(ask_alone(own, case, options)), abs=1e-6)
+
+
+def test_what_was_found_in_an_image_is_drawn_over_it(served: tuple[Served, list[Case]], tmp_path: Path) -> None:
+    own, cases = served
+    if cases[0].task not in ("object-detection", "image-segmentation"):
+        return
+    item = typed(FILES[3], tmp_path)
+    command = [sys.executable, "-m", "tritonsmith_build", "infer", cases[0].name, item, f"--url={own.grpc}"]
+    command += ["--option=threshold=0.1"] if cases[0].task == "object-detection" else []
+    command += [f"--save={tmp_path / 'found'}", "--json"]
+    target = Path(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["saved"])
+    before, after = Image.open(item), Image.open(target)
+    assert target == tmp_path / "found" / "item.png"
+    assert after.size == before.size
+    assert np.mean(np.asarray(after) != np.asarray(before.convert("RGB"))) > 0.01
 
 
 def typed(item: Any, folder: Path) -> str:

@@ -22,7 +22,8 @@ _FIX_ROWS = "pad to a few lengths in the step before, or write allow_ragged_batc
 def rows_merge(view: View) -> Iterator[Finding]:
     """Of every model that batches inputs of variable size."""
     for name, file in view.configs.items():
-        loose = [tensor.name for tensor in file.config.input if -1 in tensor.dims and not tensor.allow_ragged_batch]
+        # Rows of something, that is: the sides of an image, after its channels, are not padded without changing its answer.
+        loose = [tensor.name for tensor in file.config.input if tensor.dims[:1] == [-1] and not tensor.allow_ragged_batch]
         if not loose or not file.config.HasField("dynamic_batching") or file.config.max_batch_size <= 1:
             continue
         uses = [(step, steps) for _, _, steps in view.ensembles() for step in steps if step.message.model_name == name]
