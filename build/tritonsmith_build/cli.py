@@ -326,8 +326,8 @@ def profile(
     url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
     concurrency: Annotated[str, typer.Option(help="requests in flight, one level after another")] = "1,2,4,8,16,32",
     seconds: Annotated[float, typer.Option(min=0.1, help="counted at each level, after a short warm-up")] = 3.0,
-    texts: Annotated[Path | None, typer.Option(help="a text a line, sent in turn [default: own general texts]")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="texts a request")] = 1,
+    data: Annotated[Path | None, typer.Option(help="a text a line, or a folder of images, sent in turn [default: own]")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="texts or images a request")] = 1,
     plot: Annotated[Path | None, typer.Option(help="draw it into this PNG file")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -340,7 +340,7 @@ def profile(
     from tritonsmith_build.profiling import sweep
     from tritonsmith_build.progress import Progress
 
-    plan = sweep.Plan(pipeline, url, sweep.concurrencies(concurrency), seconds, batch, sweep.texts_for(texts))
+    plan = sweep.Plan(pipeline, url, sweep.concurrencies(concurrency), seconds, batch, data)
     profiled = sweep.profile(plan, Progress(error_console))
     if as_json:
         _print_json(profiled.as_dict())

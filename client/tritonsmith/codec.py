@@ -19,7 +19,7 @@ from tritonsmith.answers import (
 from tritonsmith.calls import Arrays, Call, Encode, encode_records, encode_texts, encode_texts_or_pairs
 from tritonsmith.errors import InvalidInputError, ServerError
 from tritonsmith.images import decode_boxes, decode_segments, encode_images
-from tritonsmith.options import LABELS, TOP_K, Option, count, flag, line, one_of, share
+from tritonsmith.options import LABELS, TARGETS, TOP_K, Option, count, flag, line, one_of, share
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ TASKS: dict[str, Task] = {
         },
         keys=tuple(_QUESTION),
     ),
-    "fill-mask": Task(encode_texts, decode_tokens, {"top_k": count("TOP_K")}, unwraps_one=True, called="tokens"),
+    "fill-mask": Task(
+        encode_texts, decode_tokens, {"top_k": count("TOP_K"), "targets": TARGETS}, unwraps_one=True, called="tokens"
+    ),
     "feature-extraction": Task(encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME")}, called="embedding"),
     "text-ranking": Task(
         encode_records("a query", _QUERY, lists=("documents",)),
@@ -115,7 +117,7 @@ def encoded(info: ModelInfo, inputs: Any, options: Mapping[str, Any]) -> Call:
     check_options(info, options)
     task = TASKS[info.task]
     told = {task.options[name]: value for name, value in options.items() if task.options[name].tensor}
-    widest = max((len(option.values(value)) for option, value in told.items()), default=1)
+    widest = max((len(option.values(value)) for option, value in told.items() if option.a_row_each), default=1)
     call = task.encode(inputs, max(1, info.max_batch_size // widest))
     if not told:
         return call

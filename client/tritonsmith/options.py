@@ -26,7 +26,11 @@ class Option:
     """Whether the answer's decoding needs it beside the server."""
     required: bool = False
     several: bool = False
-    """Whether it has several values an item; a text with commas is several too."""
+    """Whether it has several values an item."""
+    commas: bool = False
+    """Whether a text with commas is several of them."""
+    a_row_each: bool = False
+    """Whether each of its values makes a row of the engine."""
 
     @property
     def for_decoding(self) -> bool:
@@ -42,7 +46,9 @@ class Option:
         """What it says to each item."""
         if not self.several:
             return [value]
-        return [text for part in value.split(",") if (text := part.strip())] if isinstance(value, str) else list(value)
+        if not isinstance(value, str):
+            return list(value)
+        return [text for part in value.split(",") if (text := part.strip())] if self.commas else [value]
 
 
 def _plain(value: Any) -> Any:
@@ -91,10 +97,14 @@ def line(tensor: str) -> Option:
 TOP_K = Option(lambda value: value is None or _is_count(value), "give a whole number of at least 1, or None for all")
 
 
+def _are_texts(value: object) -> bool:
+    return _is_text(value) or (isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value)))
+
+
 def _are_labels(value: object) -> bool:
-    if isinstance(value, str):
-        return _is_text(value) and bool(value.strip(", "))
-    return isinstance(value, list | tuple) and bool(value) and all(map(_is_text, value))
+    return _are_texts(value) and not (isinstance(value, str) and not value.strip(", "))
 
 
-LABELS = Option(_are_labels, "give a list of texts", tensor="CANDIDATE_LABELS", required=True, several=True)
+_LIST = "give a list of texts"
+LABELS = Option(_are_labels, _LIST, tensor="CANDIDATE_LABELS", required=True, several=True, commas=True, a_row_each=True)
+TARGETS = Option(_are_texts, _LIST, tensor="TARGETS", several=True)

@@ -88,7 +88,7 @@ def flat(**changed: Any) -> list[Level]:
         ),
         (flat(busy=(0.1, 0.3, 0.1)), "outside", "outside the steps", ["--url", "--batch"]),
         (flat(busy=(0.1, 0.3, 0.1))[:2], "sweep", "nothing yet", ["--concurrency"]),
-        (flat(busy=(0.0, 0.0, 0.0), cache_hit_share=0.99), "cache", "the response cache", ["serving.cache", "--texts"]),
+        (flat(busy=(0.0, 0.0, 0.0), cache_hit_share=0.99), "cache", "the response cache", ["serving.cache", "--data"]),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )

@@ -12,18 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_profiling_advice import level
+from tiny_images import encoded, pictures
 from tritonsmith import OverloadedError, RequestTimeoutError
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.profiling.asking import images_for, requests_from, texts_for
 from tritonsmith_build.profiling.levels import PERCENTILES, knee_of, level_of, percentile
-from tritonsmith_build.profiling.loading import Load, error_kind, loaded, requests_from
+from tritonsmith_build.profiling.loading import Load, error_kind, loaded
 from tritonsmith_build.profiling.statistics import Counters, Step
-from tritonsmith_build.profiling.sweep import concurrencies, texts_for
+from tritonsmith_build.profiling.sweep import concurrencies
 
 TEXTS = ["one", "two", "three", "four", "five"]
 
 
 def sent(texts: list[str], batch: int) -> list[list[str]]:
-    requests = requests_from(texts, batch)
+    requests = requests_from("TEXT", [text.encode() for text in texts], batch)
     assert all(request["TEXT"].shape == (batch, 1) for request in requests)
     return [[text.decode() for text in request["TEXT"].ravel()] for request in requests]
 
@@ -47,7 +49,7 @@ def run(answer: Callable[[], Any], concurrency: int, seconds: float = 0.2) -> Lo
     async def whole() -> Load[int]:
         return await loaded(
             [send],
-            cycle(requests_from(TEXTS, 1)),
+            cycle(requests_from("TEXT", [b"one", b"two"], 1)),
             concurrency,
             warm_up=0.05,
             seconds=seconds,
@@ -173,7 +175,17 @@ def test_what_is_no_list_is_refused(written: str) -> None:
 
 def test_texts_are_a_persons_own_or_those_of_the_package(tmp_path: Any) -> None:
     (tmp_path / "mine.txt").write_text("first\n\nsecond\n")
-    assert texts_for(tmp_path / "mine.txt") == ("first", "second")
+    assert texts_for(tmp_path / "mine.txt") == [b"first", b"second"]
     assert len(set(texts_for(None))) == len(texts_for(None)) >= 100
-    with pytest.raises(SmithError, match="no such file; give --texts"):
+    with pytest.raises(SmithError, match="no such file; give --data"):
         texts_for(tmp_path / "none.txt")
+
+
+def test_images_are_those_of_a_folder_or_drawn_ones(tmp_path: Any) -> None:
+    for at, image in enumerate(pictures()[:2]):
+        (tmp_path / f"{at}.PNG").write_bytes(encoded(image, "PNG"))
+    assert images_for(tmp_path) == [encoded(image, "PNG") for image in pictures()[:2]]
+    assert len(set(images_for(None))) == len(images_for(None)) == 32
+    assert all(file.startswith(b"\xff\xd8") for file in images_for(None))
+    with pytest.raises(SmithError, match="holds no image; give --data a folder with"):
+        images_for(tmp_path / "none")

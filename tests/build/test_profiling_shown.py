@@ -12,6 +12,7 @@ from rich.console import Console
 from test_profiling_advice import STEPS, flat, use
 from tritonsmith_build.extras import need
 from tritonsmith_build.profiling.advice import situation_of, verdict_of
+from tritonsmith_build.profiling.asking import ASKED
 from tritonsmith_build.profiling.plot import draw, parts_of
 from tritonsmith_build.profiling.sweep import Plan, Profile
 from tritonsmith_build.profiling.table import show
@@ -32,8 +33,8 @@ def profiled() -> Profile:
     levels[2] = replace(levels[2], errors={"overloaded": 12}, error_messages={"overloaded": "the queue is full"})
     situation = situation_of(levels, STEPS, engine="moods_engine", batch=1)
     assert situation is not None
-    plan = Plan("moods", "grpc://localhost:8001", (1, 8, 64), 3.0, 1, ("a", "b", "a"))
-    return Profile(plan, "moods_engine", tuple(levels), situation.level, verdict_of(situation, levels))
+    plan = Plan("moods", "grpc://localhost:8001", (1, 8, 64), 3.0, 1)
+    return Profile(plan, ASKED["TEXT"], 2, "moods_engine", tuple(levels), situation.level, verdict_of(situation, levels))
 
 
 @pytest.mark.parametrize("width", [80, 200])

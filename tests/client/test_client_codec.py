@@ -180,3 +180,13 @@ def test_vectors_of_all_requests_follow_one_another(single: bool) -> None:
     made = decode_vectors([{"EMBEDDING": part} for part in parts], Call((), (), single))
     assert made.dtype == np.float32
     assert made.tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_targets_are_no_rows_of_the_engine_and_a_text_is_one_of_them() -> None:
+    info = ModelInfo("fill", "fill-mask", 8)
+    (request,) = encoded(info, ["a [MASK]"] * 8, {"targets": ["good, or bad", "plot", "film"]}).requests
+    assert request["TARGETS"].shape == (8, 3)
+    (alone,) = encoded(info, "a [MASK]", {"targets": "good, or bad"}).requests
+    assert alone["TARGETS"].tolist() == [[b"good, or bad"]]
+    labels = encoded(ModelInfo("topics", "zero-shot-classification", 8), ["a"] * 8, {"candidate_labels": "x, y"}).requests
+    assert [len(request["TEXT"]) for request in labels] == [4, 4]

@@ -151,7 +151,7 @@ TEXT_CASES = [
     ),
     *(
         Case("fill-mask", family, with_head("ForMaskedLM"), of_transformers("fill-mask"), masked(token),
-             ({}, {"top_k": 2}), bad="no mask here")
+             ({}, {"top_k": 2}, {"targets": ["good", "bad", "plot", "brighter"]}), bad="no mask here")
         for family, token in (("bert", "[MASK]"), ("roberta", "<mask>"))
     ),
     Case("feature-extraction", "mpnet", embedder("mean", normalized=True), of_sentence_transformers(), TEXTS,

@@ -124,7 +124,7 @@ def test_a_full_queue_is_counted_and_named_and_the_cache_is_told_apart(tmp_path:
     assert level["server_answers"] == pytest.approx(level["requests"], abs=24)
     assert "serving.max_queue_size" in said["verdict"]["knobs"]
     with serving(repository, tmp_path / "log") as served:
-        said = profiled("narrow", "--url", served.grpc, "--concurrency=2", "--texts", str(tmp_path / "texts.txt"))
+        said = profiled("narrow", "--url", served.grpc, "--concurrency=2", "--data", str(tmp_path / "texts.txt"))
     (level,) = said["levels"]
     assert level["cache_hit_share"] > 0.99
     assert (said["distinct_texts"], said["verdict"]["kind"]) == (2, "cache")

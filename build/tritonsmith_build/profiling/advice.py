@@ -28,7 +28,7 @@ class Situation:
     name: str
     level: Level
     in_flight: int
-    """Texts in flight: requests times texts a request."""
+    """Items in flight: requests times items a request."""
     last: bool
     """Whether no higher concurrency was tried."""
     step: StepUse
@@ -112,34 +112,34 @@ ADVICE: tuple[Advice, ...] = (
     ),
     Advice(
         lambda now: now.kind == "engine" and now.full,
-        "its batches are full: allow larger ones on a GPU, a cheaper precision (int8, bf16), fewer tokens a text, "
+        "its batches are full: allow larger ones on a GPU, a cheaper precision (int8, bf16), shorter inputs, "
         "or serve more copies",
         ("engine.max_batch_size", "engine.precision", "input.max_length"),
     ),
     Advice(
         lambda now: now.kind == "engine",
-        "make its work cheaper with another precision (int8, bf16) or fewer tokens a text; else a GPU, more cores or copies",
+        "make its work cheaper with another precision (int8, bf16) or shorter inputs; else a GPU, more cores or copies",
         ("engine.precision", "input.max_length"),
     ),
     Advice(
         lambda now: now.kind == "step",
-        "it costs by the request more than by the text: send more texts a request where callers can, else serve more copies",
+        "it costs by the request more than by the item: send more of them a request where callers can, else serve more copies",
         ("--batch",),
     ),
     Advice(
         lambda now: now.kind == "cache",
-        "to measure the model, serve it with `tritonsmith serve --no-cache`, or give more texts than are sent",
-        ("serving.cache", "--texts"),
+        "to measure the model, serve it with `tritonsmith serve --no-cache`, or give more data than is sent",
+        ("serving.cache", "--data"),
     ),
     Advice(
         lambda now: now.kind == "client",
-        "the server could do more: give it more texts a request, or run this from several machines at once",
+        "the server could do more: give it more items a request, or run this from several machines at once",
         ("--batch",),
     ),
     Advice(lambda now: now.kind == "sweep", "go on with more in flight", ("--concurrency",)),
     Advice(
         lambda now: now.kind == "outside",
-        "use gRPC, be near the server, send more texts a request, and see whether its machine has cores to spare",
+        "use gRPC, be near the server, send more items a request, and see whether its machine has cores to spare",
         ("--url", "--batch"),
     ),
 )

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 from tritonsmith import TritonsmithError
-from tritonsmith.calls import Arrays, encode_texts
+from tritonsmith.calls import Arrays
 
 Snapshot = TypeVar("Snapshot")
 Send = Callable[[Arrays], Awaitable[Any]]
@@ -42,13 +41,6 @@ class Load(Generic[Snapshot]):
     ended: bool = False
     snapshots: tuple[Snapshot, ...] = ()
     """The server's counters at the window's two ends."""
-
-
-def requests_from(texts: Sequence[str], batch: int) -> list[Arrays]:
-    """Every text in its turn, ``batch`` to a request; the last request is filled up with the first texts."""
-    encoded = encode_texts(texts, len(texts)).requests[0]["TEXT"]
-    turns = [np.arange(start, start + batch) % len(texts) for start in range(0, len(texts), batch)]
-    return [{"TEXT": encoded[turn]} for turn in turns]
 
 
 def error_kind(error: TritonsmithError) -> str:

@@ -31,8 +31,8 @@ def draw(profile: Profile, file: Path) -> None:
     _curve(left, levels, profile.knee)
     _bars(right, levels, parts_of(levels))
     figure.legend(*right.get_legend_handles_labels(), loc="outside right upper", reverse=True)
-    texts = "1 text" if profile.plan.batch == 1 else f"{profile.plan.batch} texts"
-    figure.suptitle(f"{profile.plan.pipeline}, {texts} a request, closed loop")
+    items = profile.asked.several(profile.plan.batch)
+    figure.suptitle(f"{profile.plan.pipeline}, {items} a request, closed loop")
     figure.savefig(file, format="png", dpi=120)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from tritonsmith.calls import Arrays
 from tritonsmith.codec import info_from_config
 from tritonsmith.transport import Address, AsyncGrpcTransport, AsyncHttpTransport, async_transport_to
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.examples import examples_from_file
 from tritonsmith_build.profiling.advice import Verdict, situation_of, verdict_of
+from tritonsmith_build.profiling.asking import ASKED, Asked, requests_from
 from tritonsmith_build.profiling.levels import Level, Snapshot, level_of
-from tritonsmith_build.profiling.loading import Send, loaded, requests_from
+from tritonsmith_build.profiling.loading import Send, loaded
 from tritonsmith_build.profiling.statistics import LATEST, Step, counters_of, ensemble_steps, step_of
 from tritonsmith_build.progress import Progress
 
@@ -41,7 +41,8 @@ class Plan:
     concurrency: tuple[int, ...]
     seconds: float
     batch: int
-    texts: tuple[str, ...]
+    data: Path | None = None
+    """Texts or images to send; nothing for this package's own."""
 
     @property
     def warm_up(self) -> float:
@@ -54,6 +55,9 @@ class Profile:
     """What was measured, and what it means."""
 
     plan: Plan
+    asked: Asked
+    distinct: int
+    """How many different items were sent."""
     engine: str
     levels: tuple[Level, ...]
     knee: Level
@@ -67,22 +71,12 @@ class Profile:
             "url": plan.url,
             "loop": LOOP,
             "batch": plan.batch,
-            "distinct_texts": len(set(plan.texts)),
+            f"distinct_{self.asked.noun}s": self.distinct,
             "warm_up_seconds": plan.warm_up,
             "levels": [asdict(level) for level in self.levels],
             "knee": self.knee.concurrency,
             "verdict": asdict(self.verdict),
         }
-
-
-def texts_for(file: Path | None) -> tuple[str, ...]:
-    """A person's own texts, or the general ones that this package brings."""
-    if file is not None:
-        if not file.is_file():
-            raise SmithError("no such file", where=file, fix="give --texts a .txt with a text a line")
-        return examples_from_file(file).texts
-    with resources.as_file(resources.files("tritonsmith_build") / "data" / "gate.txt") as general:
-        return examples_from_file(general).texts
 
 
 def concurrencies(written: str) -> tuple[int, ...]:
@@ -106,8 +100,10 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
     wires = [async_transport_to(address) for _ in range(1 + -(-max(plan.concurrency) // _CALLERS_A_CONNECTION))]
     watching, *sending = wires  # the one that reads the counters never waits behind a request
     try:
-        steps = await _served(watching, plan)
-        levels = await _sweep(plan, watching, sending, steps, progress)
+        tensor, steps = await _served(watching, plan)
+        items = ASKED[tensor].items(plan.data)
+        requests = requests_from(tensor, items, plan.batch)
+        levels = await _sweep(plan, watching, sending, steps, requests, progress)
     finally:
         for wire in wires:
             await wire.close()
@@ -116,35 +112,46 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
     if situation is None:
         said = [f"{kind}: {message}" for level in levels for kind, message in level.error_messages.items()]
         raise SmithError(f"no request was answered in time; {(said or ['give --seconds more'])[-1]}", where=plan.pipeline)
-    return Profile(plan, engine, tuple(levels), situation.level, verdict_of(situation, levels))
+    verdict = verdict_of(situation, levels)
+    return Profile(plan, ASKED[tensor], len(set(items)), engine, tuple(levels), situation.level, verdict)
 
 
-async def _served(wire: Wire, plan: Plan) -> list[Step]:
+async def _served(wire: Wire, plan: Plan) -> tuple[str, list[Step]]:
+    """The tensor that the pipeline is asked, and its steps."""
     config = await wire.config(plan.pipeline)
     most = info_from_config(plan.pipeline, config).max_batch_size
     needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
-    if needed != ["TEXT"]:
-        what = f"{plan.pipeline} is asked {' and '.join(needed)}; only pipelines that are asked single texts are profiled"
+    if len(needed) != 1 or needed[0] not in ASKED:
+        what = f"{plan.pipeline} is asked {' and '.join(needed)}; only pipelines of single texts or images are profiled"
         raise SmithError(what, where=plan.pipeline, fix="load it with your own requests and read the server's /metrics")
     if plan.batch > max(1, most):
-        raise SmithError(f"{plan.pipeline} takes at most {most} texts a request", where="--batch", fix="give it fewer")
-    return [step_of(model, version, await wire.config(model)) for model, version in ensemble_steps(config, plan.pipeline)]
+        what = f"{plan.pipeline} takes at most {ASKED[needed[0]].several(most)} a request"
+        raise SmithError(what, where="--batch", fix="give it fewer")
+    steps = ensemble_steps(config, plan.pipeline)
+    return needed[0], [step_of(model, version, await wire.config(model)) for model, version in steps]
 
 
-async def _sweep(plan: Plan, watching: Wire, sending: Sequence[Wire], steps: Sequence[Step], progress: Progress) -> list[Level]:
+async def _sweep(
+    plan: Plan,
+    watching: Wire,
+    sending: Sequence[Wire],
+    steps: Sequence[Step],
+    requests: Sequence[Arrays],
+    progress: Progress,
+) -> list[Level]:
     async def snapshot() -> Snapshot:
         wanted = [(plan.pipeline, LATEST), *((step.model, step.version) for step in steps)]
         replies = await asyncio.gather(*(watching.statistics(model) for model, _ in wanted))
         return tuple(counters_of(reply, version) for reply, (_, version) in zip(replies, wanted, strict=True))
 
     levels = []
-    requests = cycle(requests_from(plan.texts, plan.batch))
+    turns = cycle(requests)
     planned = len(plan.concurrency) * (plan.warm_up + plan.seconds)
     with progress.planned(plan.pipeline, planned) as passed:
         for concurrency in plan.concurrency:
             load = await loaded(
                 [_sender(wire, plan.pipeline) for wire in sending],
-                requests,
+                turns,
                 concurrency,
                 warm_up=plan.warm_up,
                 seconds=plan.seconds,

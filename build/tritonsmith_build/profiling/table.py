@@ -35,7 +35,7 @@ def show(profile: Profile, console: Console) -> None:
 
 def sweep_table(profile: Profile) -> Table:
     """A row a concurrency; the rows are those of the engine's mean batch, the client's share that of its loop."""
-    names = ("callers", "requests/s", "texts/s", "p50", "p95", "p99 ms", "errors", "rows", "cached", "client")
+    names = ("callers", "requests/s", f"{profile.asked.noun}s/s", "p50", "p95", "p99 ms", "errors", "rows", "cached", "client")
     table = _table(*names)
     for level in profile.levels:
         engine = next(step for step in level.steps if step.model == profile.engine)

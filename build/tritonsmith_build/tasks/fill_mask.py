@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.tables import AgreementGate, Count, Table, TextSpec
-from tritonsmith_build.task import TEXT, TOKENS, Task, TextModel, option, text
+from tritonsmith_build.task import TEXT, TOKENS, Task, Tensor, TextModel, option, text
 
 
 class FillOutput(Table):
@@ -50,6 +50,6 @@ TASK = Task(
         "masks": facts.masks,
         "pad_id": facts.pad_id,
     },
-    options=(option("TOP_K", "TYPE_INT32"),),
+    options=(option("TOP_K", "TYPE_INT32"), Tensor("TARGETS", "TYPE_STRING", (-1,), optional=True)),
     answers_with_tokenizer=True,
 )
