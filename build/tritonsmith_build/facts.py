@@ -44,7 +44,8 @@ class TextFacts(ModelFacts):
     mask_id: int = 0
     mask_token: str = ""
     masks: PositiveInt = 1
-    pooling: Pooling = "mean"
+    pooling: Pooling | Literal["model"] = "mean"
+    """``model``: what the model itself makes of all tokens."""
     prompts: dict[str, str] = Field(default_factory=dict)
     prompt: str | None = None
 

@@ -22,7 +22,7 @@ from tritonsmith_build.source import locate
 from tritonsmith_build.spec import spec_from_file
 
 # One of each task; families differ in nothing that is looked at.
-CASES = {case.task: case for case in [*TEXT_CASES, *IMAGE_CASES]}
+CASES = {case.task: case for case in reversed([*TEXT_CASES, *IMAGE_CASES])}
 
 
 def made(model: Path | str, pipelines: Path, **options: Any) -> Made:

@@ -58,6 +58,17 @@ def _segformer() -> Any:
     return transformers.SegformerConfig(**_GRID, **heads, initializer_range=0.25, **_NAMED)
 
 
+def _clip() -> Any:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": 400, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    return transformers.CLIPConfig(text_config=text, vision_config={**sizes, **_PATCHES}, projection_dim=24)
+
+
+def _siglip() -> Any:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return transformers.SiglipConfig(text_config={**sizes, "vocab_size": 400}, vision_config={**sizes, **_PATCHES})
+
+
 @dataclass(frozen=True)
 class Family:
     """An architecture: its configuration, its processor, what transformers calls its models, the layer before its labels."""
@@ -87,6 +98,8 @@ FAMILIES = {
         {"shortest_edge": 64},
         "ConvNext",
     ),
+    "clip": Family(_clip, "CLIP", {"shortest_edge": 36}, "CLIP", processing={"crop_size": _SMALL}),
+    "siglip": Family(_siglip, "Siglip", _SMALL, "Siglip"),
     "detr": Family(_detr, "Detr", _SIDES, "Detr", "class_labels_classifier"),
     "yolos": Family(_yolos, "Yolos", _SIDES, "Yolos", "class_labels_classifier.layers.2"),
     "segformer": Family(_segformer, "Segformer", {"height": 64, "width": 64}, "Segformer", "decode_head.classifier"),

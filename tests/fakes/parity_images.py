@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from parity import Case, of_transformers
 from tiny_images import files, loaded, save_images
+from transformers import AutoImageProcessor, AutoModel
+from transformers.image_utils import load_image
 
 FILES = files()
 
@@ -44,6 +47,18 @@ def of_vectors(**fixed: Any) -> Callable[[Path], Callable[..., Any]]:
     return reference
 
 
+def of_tower(folder: Path) -> Callable[..., Any]:
+    """A model of texts and images, asked for its images' vectors."""
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+    def answers(items: Any) -> Any:
+        images = [load_image(image) for image in loaded([items] if isinstance(items, bytes) else items)]
+        with torch.inference_mode():
+            return model.get_image_features(**processor(images, return_tensors="pt")).pooler_output.numpy()
+
+    return answers
+
+
 IMAGE_CASES = [
     *(
         Case("image-classification", family, with_head("ForImageClassification"), of_loaded("image-classification"), FILES,
@@ -53,6 +68,10 @@ IMAGE_CASES = [
     Case("image-feature-extraction", "vit", with_head("Model", resample=1), of_vectors(pool=True), FILES, bad=b"no image"),
     Case("image-feature-extraction", "swin", with_head("Model"), of_vectors(), FILES, bad=b"no image",
          spec="[output]\npool = false\n"),
+    *(
+        Case("image-feature-extraction", family, with_head("Model"), of_tower, FILES, bad=b"no image")
+        for family in ("clip", "siglip")
+    ),
     *(
         Case("object-detection", family, with_head("ForObjectDetection"), of_loaded("object-detection"), FILES,
              ({"threshold": 0.3}, {}), bad=b"no image")

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from parity import Case, of_transformers
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
-from tiny_models import ENTITIES, POSITIONS, WORDS, level_classifier, save, sentences
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+from tiny_images import save_images
+from tiny_models import ENTITIES, FAMILIES, POSITIONS, WORDS, level_classifier, save, sentences
+from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
 TEXTS = [*sentences(8, seed=7), *WILD, " ".join(WORDS * 140)[:30_000]]  # the last of some 5,000 words
@@ -53,6 +55,25 @@ def of_sentence_transformers(**fixed: Any) -> Callable[[Path], Callable[..., Any
         return model.encode
 
     return reference
+
+
+def clip(folder: Path, family: str, seed: int) -> object:
+    """Both towers, an image processor and a tokenizer whose last token ends a text."""
+    save_images(folder, "Model", family, seed=seed)
+    return FAMILIES["bert"].tokenizer(model_max_length=POSITIONS).save_pretrained(folder)
+
+
+def of_tower(folder: Path) -> Callable[..., Any]:
+    """A model of texts and images, asked for its texts' vectors one by one: padding must not matter."""
+    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+    def vector(text: str) -> Any:
+        tokens = tokenizer(text, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            output = model.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        return output.pooler_output[0].numpy()
+
+    return lambda items: np.stack([vector(text) for text in ([items] if isinstance(items, str) else items)])
 
 
 def of_cross_encoder(folder: Path) -> Callable[..., Any]:
@@ -161,6 +182,7 @@ TEXT_CASES = [
     Case("feature-extraction", "xlm_roberta", embedder("lasttoken"), of_sentence_transformers(), TEXTS),
     Case("feature-extraction", "bert", embedder("cls", normalized=True), of_sentence_transformers(truncate_dim=7), TEXTS,
          spec="[output]\ntruncate_dim = 7\n"),
+    Case("feature-extraction", "clip", clip, of_tower, TEXTS),
     *(
         Case("text-ranking", family, with_head("ForSequenceClassification", ("SCORE",)), of_cross_encoder, QUERIES,
              ({}, {"top_k": 3, "return_documents": True}), bad={"query": "what", "documents": ["good", ""]})

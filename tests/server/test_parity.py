@@ -150,6 +150,8 @@ FAMILIES = {
     "deit": "DeiT",
     "swin": "Swin",
     "convnext": "ConvNeXt",
+    "clip": "CLIP",
+    "siglip": "SigLIP",
     "detr": "DETR",
     "yolos": "YOLOS",
     "segformer": "SegFormer",

@@ -19,17 +19,22 @@ Select = Callable[[Any, Inputs], Tensor]
 class EngineGraph(nn.Module):
     """A model behind the interface that every target's engine shares."""
 
+    tower = ""
+    """The method that answers for one kind of input alone, of models that have two."""
+
     def __init__(self, model: nn.Module, select: Select) -> None:
         super().__init__()
         self.model, self.select = model, select
 
     def answered(self, inputs: Inputs) -> Tensor:
         """The task's output for a batch, FP32."""
-        return self.select(self.model(**inputs), inputs).float()
+        return self.select(getattr(self.model, self.tower, self.model)(**inputs), inputs).float()
 
 
 class TextGraph(EngineGraph):
     """Inputs are INT32 ``[batch, sequence]``, as Triton's steps send them; the cast to what PyTorch indexes by is inside."""
+
+    tower = "get_text_features"
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """The task's output for a padded batch."""
@@ -41,6 +46,8 @@ class TextGraph(EngineGraph):
 
 class ImageGraph(EngineGraph):
     """Its input is FP32 ``[batch, 3, height, width]``, resized and normalized."""
+
+    tower = "get_image_features"
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The task's output for a batch of images of one size."""
@@ -119,8 +126,8 @@ def image_features(output: Any, inputs: Inputs) -> Tensor:
     return features
 
 
-def image_vector(output: Any, inputs: Inputs) -> Tensor:
-    """What the model's own pooler makes of an image, ``[batch, hidden]``."""
+def own_vector(output: Any, inputs: Inputs) -> Tensor:
+    """What the model's own pooler makes of a text or an image, ``[batch, hidden]``, projected where it has two towers."""
     vector: Tensor = output.pooler_output
     return vector.flatten(1)
 
@@ -139,8 +146,8 @@ SELECTS: Mapping[str, Callable[[Any], Select]] = {
     "pixel_logits": lambda facts: logits,
     "span_logits": lambda facts: span_logits,
     "mask_logits": lambda facts: MaskLogits(facts.mask_id, facts.masks),
-    "pooled": lambda facts: Pooled(facts.pooling),
-    "image_features": lambda facts: image_vector if facts.pool else image_features,
+    "pooled": lambda facts: own_vector if facts.pooling == "model" else Pooled(facts.pooling),
+    "image_features": lambda facts: own_vector if facts.pool else image_features,
     "detections": lambda facts: detections,
 }
 """By the name of an engine's output, from the facts: what it is."""

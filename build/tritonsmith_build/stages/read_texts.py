@@ -60,7 +60,7 @@ def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
 
     A position table with a padding row (RoBERTa and its kin) begins counting after it, so that many rows are not usable.
     """
-    positions = getattr(config, "max_position_embeddings", None) or _NO_LIMIT
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or _NO_LIMIT
     for name, module in model.named_modules():
         if "position" in name and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
             return int(positions) - module.padding_idx - 1

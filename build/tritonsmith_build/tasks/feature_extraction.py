@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.stages.beside import json_in
 from tritonsmith_build.tables import Count, Flag, Gate, Pooling, Share, Table, TextSpec
 from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 _POOLING: dict[str, Pooling] = {
     "pooling_mode_cls_token": "cls",
@@ -48,14 +51,14 @@ def facts(model: Model[FeatureExtraction]) -> dict[str, Any]:
     if unknown := [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]:
         fix = "only Transformer, Pooling and Normalize can be served"
         raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
-    pooling = spec.output.pooling or _pooling(spec, folder)
+    pooling = _own_pooling(spec, config) or spec.output.pooling or _pooling(spec, folder)
     normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
-    kept = spec.output.truncate_dim
-    if kept and kept > config.hidden_size:
-        fix = f"set truncate_dim <= {config.hidden_size}"
-        raise SmithError(f"a vector has {config.hidden_size} values", where=f"{spec.file}: output.truncate_dim", fix=fix)
+    kept, width = spec.output.truncate_dim, config.projection_dim if pooling == "model" else config.hidden_size
+    if kept and kept > width:
+        fix = f"set truncate_dim <= {width}"
+        raise SmithError(f"a vector has {width} values", where=f"{spec.file}: output.truncate_dim", fix=fix)
     return {
-        "width": config.hidden_size,
+        "width": width,
         "pooling": pooling,
         "normalize": normalize,
         "truncate_dim": kept,
@@ -63,6 +66,19 @@ def facts(model: Model[FeatureExtraction]) -> dict[str, Any]:
         "normalize_again": bool(kept and spec.output.normalize),
         **_prompts(folder),
     }
+
+
+def _own_pooling(spec: FeatureExtraction, config: PreTrainedConfig) -> Literal["model"] | None:
+    """Whether texts are one side of a model that compares them with images, and are made vectors as it does it itself."""
+    if not hasattr(config, "vision_config"):
+        return None
+    if config.model_type != "clip":
+        fix = "only CLIP's can be served"
+        raise SmithError(f"texts of {config.model_type} are made vectors in its own way", where=f"{spec.file}: source", fix=fix)
+    if spec.output.pooling:
+        fix = "leave it out"
+        raise SmithError("the model pools by itself", where=f"{spec.file}: output.pooling", fix=fix)
+    return "model"
 
 
 def _prompts(folder: Path) -> dict[str, Any]:
