@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import transformers
 from tiny_images import LABELS, pictures, save_images
-from tiny_models import edit_json
+from tiny_models import FAMILIES, edit_json
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ImageFacts
 from tritonsmith_build.source import locate
@@ -128,3 +128,27 @@ def test_a_model_without_a_processor_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model" / "preprocessor_config.json").unlink()
     with pytest.raises(SmithError, match="AutoImageProcessor cannot read"):
         facts_of(tmp_path, "image-feature-extraction")
+
+
+def test_texts_of_a_model_that_pads_them_in_its_own_way_are_refused(tmp_path: Path) -> None:
+    save_images(tmp_path / "model", "Model", "siglip")
+    FAMILIES["bert"].tokenizer(model_max_length=64).save_pretrained(tmp_path / "model")
+    spec = write_spec(tmp_path, "seen", task="feature-extraction")
+    (tmp_path / "read").mkdir()
+    with pytest.raises(SmithError, match=r"seen\.toml: source: texts of siglip are made vectors in its own way; only CLIP's"):
+        read(spec, locate(spec), tmp_path / "read")
+
+
+def test_a_processor_that_does_not_fit_its_model_is_said(tmp_path: Path) -> None:
+    save_images(tmp_path / "model", "ForImageClassification", "vit")
+    edit_json(tmp_path / "model" / "preprocessor_config.json", size={"height": 40, "width": 40})
+    with pytest.raises(SmithError, match=r"ViTForImageClassification does not answer as its task needs \(ValueError.*40"):
+        facts_of(tmp_path, "image-classification")
+
+
+def test_a_processor_of_another_kind_is_refused_whatever_it_raises(tmp_path: Path) -> None:
+    save_images(tmp_path / "model", "ForImageClassification", "vit")
+    file = tmp_path / "model" / "preprocessor_config.json"
+    edit_json(file, image_processor_type="LayoutLMv3ImageProcessor", apply_ocr=True)
+    with pytest.raises(SmithError, match="LayoutLMv3ImageProcessor cannot be translated: "):
+        facts_of(tmp_path, "image-classification")

@@ -54,8 +54,11 @@ def not_quantized(file: Path) -> int:
     return sum(GROUPS[name.partition(",")[0]] for name in record["not_quantized"])
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", HEAD)
+# The two differ in their heads alone: one of them in every precision, the other in the one that its head may harm.
+CASES = [("sentiment", precision) for precision in PRECISIONS] + [("embeddings", "int8")]
+
+
+@pytest.mark.parametrize(("name", "precision"), CASES)
 def test_a_real_pipelines_graph_is_built_with_its_profiles_in_its_precision(
     graph: Callable[[str, Precision], Path], name: str, precision: Precision
 ) -> None:

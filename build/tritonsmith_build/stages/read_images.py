@@ -37,19 +37,24 @@ def model_of_images(
     # Pillow's: the one that any machine has, and the one that the step is made of.
     with quiet():  # each processor that could have another backend says so
         processor = loaded(transformers.AutoImageProcessor, source, spec, backend="pil")
-    facts = translated(processor, where=f"{spec.file}: source")
+    where = f"{spec.file}: source"
+    facts = translated(processor, where=where)
     name = type(processor).__name__.removesuffix("Pil")
-    return ImageModel(spec, source.folder, config, name, dims=partial(_dims, task, config, facts)), facts
+    return ImageModel(spec, source.folder, config, name, dims=partial(_dims, where, task, config, facts)), facts
 
 
-def _dims(task: Task, config: PreTrainedConfig, read: Mapping[str, Any], answers: Any) -> tuple[int, ...]:
+def _dims(where: str, task: Task, config: PreTrainedConfig, read: Mapping[str, Any], answers: Any) -> tuple[int, ...]:
     """The engine's output for two sizes of images, where there may be several: what differs is -1."""
     facts = ImageFacts(model_type=config.model_type, weights={}, width=1, dims=(), **read)
     # With weights by chance: some models look at values on their way, which tensors without memory do not have.
     model = getattr(transformers, task.auto_model).from_config(config, attn_implementation="eager")
     graph = ImageGraph(model, SELECTS[task.engine_output](answers)).eval()
-    with torch.inference_mode():
-        shapes = [graph(torch.zeros(1, *dims)).shape[1:] for dims in _examples(facts)]
+    try:
+        with torch.inference_mode():
+            shapes = [graph(torch.zeros(1, *dims)).shape[1:] for dims in _examples(facts)]
+    except Exception as error:  # an output that has not what the task reads, images of a size that the model does not take
+        what = f"{type(model).__name__} does not answer as its task needs ({error!r})"
+        raise SmithError(what, where=where, fix="give a model of another family, or one whose processor fits it") from None
     return tuple(size if {shape[at] for shape in shapes} == {size} else -1 for at, size in enumerate(shapes[0]))
 
 
@@ -68,8 +73,8 @@ def translated(processor: Any, *, where: str) -> dict[str, Any]:
     try:
         made = _settings(name, processor)
         difference = _difference(processor, made)
-    except ValueError as error:
-        raise _refused(name, str(error), where) from None
+    except Exception as error:  # a processor of another kind raises whatever it likes
+        raise _refused(name, f"{error}" if isinstance(error, ValueError) else repr(error), where) from None
     if difference > _NEAR:
         raise _refused(name, f"its pixels differ by {difference:.2g}", where)
     return made
