@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorrt_rtx as trt
@@ -22,8 +23,12 @@ from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.tables import Precision
 
 # Each architecture once; the plain transformers among them stand in test_tensorrt_families.
-CASES = [case for case in IMAGE_CASES if case.family in ("convnext", "detr", "yolos", "segformer")]
-CASES += [case for case in IMAGE_CASES if (case.family, case.task) == ("swin", "image-classification")]
+CASES: list[Any] = [case for case in IMAGE_CASES if case.family in ("convnext", "detr", "yolos", "segformer")]
+CASES += [
+    pytest.param(case, marks=pytest.mark.full)
+    for case in IMAGE_CASES
+    if (case.family, case.task) == ("swin", "image-classification")
+]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 

@@ -75,4 +75,7 @@ def test_at_least_60_percent_of_a_real_pipelines_products_are_int8(graph: Callab
     shares = weight_shares(graph(name, "int8"))
     assert shares["int8"] >= 0.6
     assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
-    assert weight_shares(graph(name, "fp16")) == {"float16": 1.0}
+
+
+def test_all_of_a_real_pipelines_products_are_fp16(graph: Callable[[str, Precision], Path]) -> None:
+    assert weight_shares(graph("sentiment", "fp16")) == {"float16": 1.0}

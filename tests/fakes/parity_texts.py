@@ -21,12 +21,12 @@ TEXTS = [*sentences(8, seed=7), *WILD, " ".join(WORDS * 140)[:30_000]]  # the la
 NLI = ("contradiction", "neutral", "entailment")
 
 
-def with_head(head: str, labels: Sequence[str] = ()) -> Callable[[Path, str, int], object]:
+def with_head(head: str, labels: Sequence[str] = (), *, leveled: bool = False) -> Callable[[Path, str, int], object]:
     named = {"id2label": dict(enumerate(labels)), "label2id": {name: at for at, name in enumerate(labels)}} if labels else {}
 
     def make(folder: Path, family: str, seed: int) -> object:
         saved = save(folder, head, family, seed=seed, tokenizer={"model_max_length": POSITIONS}, **named)
-        if len(labels) > 1 and head == "ForSequenceClassification":
+        if leveled:
             level_classifier(saved, TEXTS)
         return saved
 
@@ -147,7 +147,7 @@ def masked(token: str) -> list[str]:
 
 TEXT_CASES = [
     *(
-        Case("text-classification", family, with_head("ForSequenceClassification", ("LOW", "MIDDLE", "HIGH", "TOP")),
+        Case("text-classification", family, with_head("ForSequenceClassification", ("LOW", "MIDDLE", "HIGH", "TOP"), leveled=True),
              of_transformers("text-classification", **CUT), TEXTS, ({}, {"top_k": None}))
         for family in ("bert", "distilbert", "roberta", "deberta", "albert", "electra", "mpnet", "xlm_roberta", "modernbert")
     ),
