@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
 WILD = ["😊 the film 😊", "电影 was good", "naïve café ending", "الفيلم was bad", "  The PLOT,\twas warm…  "]
 TEXTS = [*sentences(8, seed=7), *WILD, " ".join(WORDS * 140)[:30_000]]  # the last of some 5,000 words
+GRADES = ("LOW", "MIDDLE", "HIGH", "TOP")
 NLI = ("contradiction", "neutral", "entailment")
 
 
@@ -147,7 +148,7 @@ def masked(token: str) -> list[str]:
 
 TEXT_CASES = [
     *(
-        Case("text-classification", family, with_head("ForSequenceClassification", ("LOW", "MIDDLE", "HIGH", "TOP"), leveled=True),
+        Case("text-classification", family, with_head("ForSequenceClassification", GRADES, leveled=True),
              of_transformers("text-classification", **CUT), TEXTS, ({}, {"top_k": None}))
         for family in ("bert", "distilbert", "roberta", "deberta", "albert", "electra", "mpnet", "xlm_roberta", "modernbert")
     ),
