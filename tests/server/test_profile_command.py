@@ -63,9 +63,10 @@ def test_each_level_has_every_step_and_the_servers_counts(fp32: Served, protocol
             assert abs(step["requests"] - level["requests"]) <= level["concurrency"]
             assert step["rows"] == 2 * step["requests"]
             assert 0 < step["busy_share"] <= 1.2
-        # Of a closed loop: in flight = throughput times latency.
+        # Of a closed loop: in flight = throughput times latency. What waits at the window's end is in neither, so that
+        # a machine that stalls there for a second takes a third away.
         latency = level["latency_ms"]
-        assert level["requests_per_second"] * latency["mean"] / 1000 == pytest.approx(level["concurrency"], rel=0.25)
+        assert level["requests_per_second"] * latency["mean"] / 1000 == pytest.approx(level["concurrency"], rel=0.5)
         assert latency["p50"] <= latency["p95"] <= latency["p99"]
         assert 0 < level["steps_ms"] < 1.05 * latency["mean"]
         assert level["steps_ms"] == pytest.approx(sum(step["request_ms"] for step in level["steps"]))
