@@ -54,8 +54,12 @@ def not_quantized(file: Path) -> int:
     return sum(GROUPS[name.partition(",")[0]] for name in record["not_quantized"])
 
 
-# The two differ in their heads alone: one of them in every precision, the other in the one that its head may harm.
-CASES = [("sentiment", precision) for precision in PRECISIONS] + [("embeddings", "int8")]
+# The two differ in their heads alone; a build takes a minute, so the other one's plain precisions wait for make test-full.
+CASES = [
+    *(("sentiment", precision) for precision in PRECISIONS),
+    ("embeddings", "int8"),
+    *(pytest.param("embeddings", precision, marks=pytest.mark.full) for precision in ("fp32", "fp16")),
+]
 
 
 @pytest.mark.parametrize(("name", "precision"), CASES)
@@ -77,5 +81,6 @@ def test_at_least_60_percent_of_a_real_pipelines_products_are_int8(graph: Callab
     assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_all_of_a_real_pipelines_products_are_fp16(graph: Callable[[str, Precision], Path]) -> None:
-    assert weight_shares(graph("sentiment", "fp16")) == {"float16": 1.0}
+@pytest.mark.parametrize("name", ["sentiment", pytest.param("embeddings", marks=pytest.mark.full)])
+def test_all_of_a_real_pipelines_products_are_fp16(graph: Callable[[str, Precision], Path], name: str) -> None:
+    assert weight_shares(graph(name, "fp16")) == {"float16": 1.0}

@@ -70,6 +70,7 @@ ACCEPTED: dict[str, Change] = {
         | plain("pads", "[-1]", "[-1]", "max_batch_size: 32 sequence_batching { }", step='{"buckets": [8, 16]}')
         | plain("works", "[-1]", "[-1]") | plain("works_on", "[-1]", "[-1]")
     ),
+    "images of any size": added(plain("looks", "[3, -1, -1]", "[2]")),
     "a backend of one's own": lone('backend: "mine" platform: "whatever"', file="model.bin"),
     "a backend that batches by itself": lone('backend: "vllm" max_batch_size: 64', file="model.json"),
     "TensorFlow by platform": lone('platform: "tensorflow_savedmodel"', file="model.savedmodel"),

@@ -71,8 +71,9 @@ def test_without_buckets_rows_merge_only_where_they_are_ragged(repository: Path,
     ]
 
 
-def test_a_model_in_no_ensemble_gets_rows_as_callers_send_them(repository: Path) -> None:
-    assert summary(linted(repository, added(plain("alone", "[-1]", "[2]")))) == [
+@pytest.mark.parametrize("dims", ["[-1]", "[80, -1]", "[-1, 2]", "[3, 32, -1]"])
+def test_a_model_in_no_ensemble_gets_rows_as_callers_send_them(repository: Path, dims: str) -> None:
+    assert summary(linted(repository, added(plain("alone", dims, "[2]")))) == [
         ("warning", "rows-do-not-merge", "alone/config.pbtxt", "dynamic_batching")
     ]
 

@@ -7,7 +7,7 @@ lengths, its buckets, which it reads from ``step.json``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tritonsmith_build.lint.backends import backend_of
@@ -22,8 +22,11 @@ _FIX_ROWS = "pad to a few lengths in the step before, or write allow_ragged_batc
 def rows_merge(view: View) -> Iterator[Finding]:
     """Of every model that batches inputs of variable size."""
     for name, file in view.configs.items():
-        # Rows of something, that is: the sides of an image, after its channels, are not padded without changing its answer.
-        loose = [tensor.name for tensor in file.config.input if tensor.dims[:1] == [-1] and not tensor.allow_ragged_batch]
+        loose = [
+            tensor.name
+            for tensor in file.config.input
+            if -1 in tensor.dims and not tensor.allow_ragged_batch and not _is_image(tensor.dims)
+        ]
         if not loose or not file.config.HasField("dynamic_batching") or file.config.max_batch_size <= 1:
             continue
         uses = [(step, steps) for _, _, steps in view.ensembles() for step in steps if step.message.model_name == name]
@@ -32,6 +35,11 @@ def rows_merge(view: View) -> Iterator[Finding]:
             which = ", ".join(key for key in loose if key in uneven or not uses)
             message = f"requests share a batch only where {which} have equal shapes, and no step pads them to buckets"
             yield found("rows-do-not-merge", file.path, "dynamic_batching", message, _FIX_ROWS)
+
+
+def _is_image(dims: Sequence[int]) -> bool:
+    """Channels and two sides of any size: padded, an image would be answered otherwise."""
+    return len(dims) == 3 and list(dims).count(-1) == 2
 
 
 def _is_complete(view: View) -> bool:
