@@ -111,7 +111,7 @@ class _Build:
             from tritonsmith_build.stages.export import onnx_from_graph
 
             axes = self.modality.axes(self.work.facts)
-            onnx_from_graph(self._graph, axes, self.modality.dtype, self.task.engine_output, folder / "model.onnx")
+            onnx_from_graph(self._graph, axes, self.modality.dtypes, self.task.engine_output, folder / "model.onnx")
 
         own = code("stages/export.py", "stages/graphs.py", "stages/model.py")
         key = digest(own, self._read_key, versions("torch", "onnx", "onnxscript", "transformers", "peft"))

@@ -72,11 +72,33 @@ class ImageFacts(ModelFacts):
         return self.crop or self.size
 
 
-def default_buckets(max_length: int) -> tuple[int, ...]:
-    """Powers of two from 16 up to ``max_length``, which is always the last.
+class SoundFacts(ModelFacts):
+    """Of a model of recordings: what its feature extractor does, as ``WaveSettings`` of the first step has it."""
+
+    rate: PositiveInt
+    least: PositiveInt
+    max_seconds: PositiveInt
+    buckets: tuple[PositiveInt, ...]
+    """Of waves, in seconds; nothing where the model takes none."""
+    zero_mean: bool = False
+    bands: PositiveInt | None = None
+    frames: int = 0
+    mean: float = 0.0
+    std: float = 1.0
+    tokens: tuple[str, ...] = ()
+    blank: str = ""
+    frame: PositiveInt = 1
+    """Samples of what the model hears as one."""
+    delimiter: str | None = None
+    space: str = " "
+    lower_case: bool = False
+
+
+def default_buckets(max_length: int, least: int = 16) -> tuple[int, ...]:
+    """Powers of two from ``least``, which is one, up to ``max_length``, which is always the last.
 
     >>> default_buckets(100)
     (16, 32, 64, 100)
     """
-    powers = (2**exponent for exponent in range(4, max_length.bit_length()))
+    powers = (2**exponent for exponent in range(least.bit_length() - 1, max_length.bit_length()))
     return (*(power for power in powers if power < max_length), max_length)

@@ -20,8 +20,7 @@ from tritonsmith.codec import TASKS
 from tritonsmith_build.errors import SmithError
 
 _SHOWN_VALUES = 4
-_ASKED = ("text", "image")
-_NAMES = ("label", "entity", "entity_group", "token_str", "answer", "corpus_id")
+_NAMES = ("label", "entity", "entity_group", "token_str", "answer", "corpus_id", "text")
 """What one of several answers is called by, whichever of them it has."""
 
 
@@ -181,7 +180,13 @@ def cells(row: Mapping[str, Any]) -> dict[str, str]:
     """An answer as a person reads it: a score to four places, a vector by its first values."""
     if "labels" in row:
         return {"labels": ", ".join(f"{label} {score:.4f}" for label, score in zip(row["labels"], row["scores"], strict=True))}
-    return {key: _cell(value) for key, value in row.items() if key not in _ASKED}
+    return {key: _cell(value) for key, value in row.items()}
+
+
+def _parted(row: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """What was asked, which comes first, and the cells of the answer."""
+    (_, asked), *answer = row.items()
+    return asked, cells(dict(answer))
 
 
 def _cell(value: Any) -> str:
@@ -198,22 +203,24 @@ def _cell(value: Any) -> str:
 
 
 def _one(answer: Mapping[str, Any]) -> str:
-    """One of several: what it is called, where it stands, its score."""
+    """One of several: what it is called, where or when it is, its score."""
     name = str(next(answer[key] for key in _NAMES if key in answer)).strip()
     word = f" {answer['word']!r}" if "word" in answer else ""
     place = f" {answer['start']}–{answer['end']}" if "start" in answer else ""
     if "box" in answer:
         place = " {xmin},{ymin}–{xmax},{ymax}".format(**answer["box"])
+    if "timestamp" in answer:
+        return "{} {:.2f}–{:.2f} s".format(name, *answer["timestamp"])
     return f"{name}{word}{place} {answer['score']:.4f}" if "score" in answer else f"{name} {answer['share']:.1%}"
 
 
 def _line(row: dict[str, Any]) -> str:
-    return "\t".join([*cells(row).values(), *(row[key] for key in _ASKED if key in row)])
+    asked, answer = _parted(row)
+    return "\t".join([*answer.values(), asked])
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
-    (asked,) = (key for key in _ASKED if key in rows[0])
-    table = Table(asked, *cells(rows[0]), box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(row[asked], *cells(row).values())
+    table = Table(next(iter(rows[0])), *_parted(rows[0])[1], box=None, pad_edge=False, header_style="bold")
+    for asked, answer in map(_parted, rows):
+        table.add_row(asked, *answer.values())
     return table

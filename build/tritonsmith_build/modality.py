@@ -1,4 +1,4 @@
-"""What pipelines take in, texts or images: how the first step makes engine input of it, and how a build makes some itself."""
+"""What pipelines take in, texts, images or recordings: how the first step makes engine input of it, and a build makes some."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class Modality:
     """Files of ``tritonsmith_steps`` that the first step consists of."""
     files: tuple[str, ...]
     """Beside its settings, what the first step needs in its version folder."""
-    dtype: str
-    """Of the engine's inputs."""
+    dtypes: Mapping[str, str]
+    """Of each input that an engine may have."""
     axes: Callable[[Any], Mapping[str, tuple[Axis | int, ...]]]
     """From the facts: each of the engine's inputs without its batch."""
     shapes: Callable[[Any], Sequence[Shape]]

@@ -39,6 +39,8 @@ class Said:
     """Whether sentence-transformers' files lie beside it."""
     sees: bool
     """Whether an image processor lies beside it."""
+    hears: bool = False
+    """Whether a feature extractor of sounds lies beside it."""
 
     @classmethod
     def by(cls, folder: Path) -> Said:
@@ -46,12 +48,14 @@ class Said:
         config = json_in(folder / "config.json")
         if not config:
             raise SmithError("holds no config.json", where=folder, fix="give a folder that save_pretrained wrote, or a hub id")
+        beside = json_in(folder / "preprocessor_config.json")
         named = config.get("id2label") or {str(at): f"LABEL_{at}" for at in range(config.get("num_labels", 2))}
         return cls(
             architecture=next(iter(config.get("architectures") or ()), ""),
             labels=tuple(named[at] for at in sorted(named, key=int)),
             embeds=(folder / "modules.json").is_file(),
-            sees=(folder / "preprocessor_config.json").is_file(),
+            sees=bool(beside) and "sampling_rate" not in beside,
+            hears="sampling_rate" in beside,
         )
 
 
@@ -71,6 +75,9 @@ def _infers(said: Said) -> bool:
 
 GUESSES = (
     Guess("", "feature-extraction", "sentence-transformers' files lie beside it", lambda said: said.embeds),
+    Guess("ForCTC", "automatic-speech-recognition", "its head writes down what is said"),
+    Guess("ForAudioClassification", "audio-classification", "its head classifies recordings"),
+    Guess("ForSequenceClassification", "audio-classification", "its head classifies recordings", lambda said: said.hears),
     Guess("ForSequenceClassification", "text-ranking", "its head gives one score", lambda said: len(said.labels) == 1),
     Guess("ForSequenceClassification", "zero-shot-classification", "one of its classes is entailment", _infers),
     Guess("ForSequenceClassification", "text-classification", "its head classifies texts"),

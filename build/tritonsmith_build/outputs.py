@@ -1,4 +1,4 @@
-"""What an engine answers, as rows that somebody reads: one a text, a token, an image, a place in an image or a pixel."""
+"""What an engine answers, as rows that somebody reads: one an item, or a token, pixel or moment of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def rows_of(output: Outputs, batch: Arrays) -> tuple[Outputs, NDArray[np.bool_]]
     """The output as rows ``[n, width]``, and which of them are no padding.
 
     ``[batch, width]`` is a row an item; ``[batch, places, width]`` a row a token, or where there is no mask a row a place;
-    ``[batch, width, height, width]`` a row a pixel.
+    ``[batch, frames, width]`` a row a moment of a recording, zeros where it is padding; ``[batch, width, height, width]`` a row
+    a pixel.
     """
     if output.ndim == 4:
         output = np.moveaxis(output, 1, -1)
@@ -24,6 +25,8 @@ def rows_of(output: Outputs, batch: Arrays) -> tuple[Outputs, NDArray[np.bool_]]
     if MASK not in batch:
         return rows, np.ones(len(rows), bool)
     mask = batch[MASK].astype(bool)
+    if output.ndim == 3 and output.shape[1] != mask.shape[1]:
+        return rows, rows.any(axis=1)
     return rows, mask.ravel() if output.ndim == 3 else mask.any(axis=1)
 
 

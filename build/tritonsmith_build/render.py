@@ -270,7 +270,7 @@ def _interface(
 def _engine_inputs(spec: PipelineSpec, facts: ModelFacts) -> list[Tensor]:
     modality = TASKS[spec.task].modality
     return [
-        Tensor(name, modality.dtype, tuple(axis if isinstance(axis, int) else -1 for axis in axes))
+        Tensor(name, modality.dtypes[name], tuple(axis if isinstance(axis, int) else -1 for axis in axes))
         for name, axes in modality.axes(facts).items()
     ]
 
@@ -313,14 +313,14 @@ def _engine_batching(spec: PipelineSpec) -> Message:
 
 
 def _warmups(spec: PipelineSpec, facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:
-    kind = Word(TASKS[spec.task].modality.dtype)
-    # Zeros are a token that every vocabulary has, and a grey image; random numbers would point outside of a vocabulary.
+    kinds = {name: Word(dtype) for name, dtype in TASKS[spec.task].modality.dtypes.items()}
+    # Zeros are a token that every vocabulary has, a grey image and silence; random numbers would point outside of a vocabulary.
     return [
         {
             "name": f"{rows} x {shape.name}",
             "batch_size": rows,
             "inputs": [
-                {"key": name, "value": {"data_type": kind, "dims": list(dims), "zero_data": True}}
+                {"key": name, "value": {"data_type": kinds[name], "dims": list(dims), "zero_data": True}}
                 for name, dims in shape.dims.items()
             ],
         }

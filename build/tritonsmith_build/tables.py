@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -49,21 +49,30 @@ class Input(Table):
     max_bytes: Count = 65536
 
 
-class TextInput(Input):
-    """Texts; what is left out is read from the model."""
+class Bucketed(Input):
+    """What is filled up to one of a few lengths."""
 
-    max_length: Count | None = None
     buckets: tuple[Count, ...] | None = None
+    longest: ClassVar[str]
+    """The key that says the greatest length."""
 
     @model_validator(mode="after")
-    def _buckets_rise_to_max_length(self) -> Self:
+    def _buckets_rise_to_the_longest(self) -> Self:
         if self.buckets is None:
             return self
         if list(self.buckets) != sorted(set(self.buckets)) or not self.buckets:
             raise ValueError("buckets must rise, for example [16, 32, 64, 128]")
-        if self.max_length is not None and self.buckets[-1] != self.max_length:
-            raise ValueError(f"the last of buckets is {self.buckets[-1]}; it must be max_length, {self.max_length}")
+        most = getattr(self, self.longest)
+        if most is not None and self.buckets[-1] != most:
+            raise ValueError(f"the last of buckets is {self.buckets[-1]}; it must be {self.longest}, {most}")
         return self
+
+
+class TextInput(Bucketed):
+    """Texts; what is left out is read from the model."""
+
+    max_length: Count | None = None
+    longest: ClassVar[str] = "max_length"
 
 
 class TensorRT(Table):
@@ -199,3 +208,24 @@ class TextSpec(PipelineSpec):
     """A pipeline of texts."""
 
     input: TextInput = TextInput()
+
+
+class SoundInput(Bucketed):
+    """Recordings: WAV or FLAC. Buckets are in seconds."""
+
+    max_bytes: Count = 50 * 2**20
+    max_seconds: Count = 30
+    longest: ClassVar[str] = "max_seconds"
+
+
+class SoundEngine(Engine):
+    """As ``Engine``; a recording is much more work than a text."""
+
+    max_batch_size: Count = 8
+
+
+class SoundSpec(PipelineSpec):
+    """A pipeline of recordings."""
+
+    input: SoundInput = SoundInput()
+    engine: SoundEngine = SoundEngine()

@@ -59,6 +59,14 @@ class ImageModel(Model[Spec]):
 
 
 @dataclass(frozen=True)
+class SoundModel(Model[Spec]):
+    """One of recordings."""
+
+    load: Callable[[Any], Any]
+    """What one of transformers' ``Auto`` classes makes of the source. Raises SmithError where it cannot."""
+
+
+@dataclass(frozen=True)
 class Task:
     """What a task needs from the model, and which step turns the engine's output into answers."""
 
@@ -149,3 +157,4 @@ def each_token(facts: ModelFacts) -> tuple[int, ...]:
 
 
 IMAGE, SIZE = text("IMAGE"), Tensor("SIZE", "TYPE_INT32", (2,))
+AUDIO = text("AUDIO")

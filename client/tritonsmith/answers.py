@@ -33,7 +33,7 @@ def decode_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | None =
 
 
 def decode_top_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | None = 5) -> Any:
-    """As ``transformers.pipeline("image-classification")``: a list of the ``top_k`` likeliest classes an image."""
+    """As transformers has it for images and recordings: a list of the ``top_k`` likeliest classes an item."""
     return decode_classes(outputs, call, top_k=top_k)
 
 

@@ -20,6 +20,7 @@ from tritonsmith.calls import Arrays, Call, Encode, encode_records, encode_texts
 from tritonsmith.errors import InvalidInputError, ServerError
 from tritonsmith.images import decode_boxes, decode_segments, encode_images
 from tritonsmith.options import LABELS, TARGETS, TOP_K, Option, count, flag, line, one_of, share
+from tritonsmith.sounds import decode_transcripts, encode_sounds
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Task:
     """``decode(outputs, call, **options)`` from the outputs of a call's requests."""
     options: Mapping[str, Option]
     keys: tuple[str, ...] = ()
-    """What an item that is a dictionary has; nothing where items are texts or images."""
+    """What an item that is a dictionary has; nothing where items are texts or files."""
     item: str = "text"
     """What an item is, where it is no dictionary."""
     called: str = "answers"
@@ -109,6 +110,19 @@ TASKS: dict[str, Task] = {
     "image-feature-extraction": Task(encode_images, decode_vectors, {}, item="image", called="embedding"),
     "object-detection": Task(encode_images, decode_boxes, {"threshold": share("THRESHOLD")}, item="image", called="boxes"),
     "image-segmentation": Task(encode_images, decode_segments, {}, item="image", called="segments"),
+    "audio-classification": Task(
+        encode_sounds,
+        decode_top_classes,
+        {"top_k": TOP_K, "function_to_apply": _FUNCTION},
+        item="recording",
+        called="classes",
+    ),
+    "automatic-speech-recognition": Task(
+        encode_sounds,
+        decode_transcripts,
+        {"return_timestamps": one_of(("char", "word"), "RETURN_TIMESTAMPS", decodes=True)},
+        item="recording",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tritonsmith.calls import Arrays, Call, column
 from tritonsmith.errors import InvalidInputError, TritonsmithError
+from tritonsmith.files import content
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,23 +36,13 @@ def encode_images(images: Any, max_batch_size: int) -> Call:
 
 def _file(index: int, item: object) -> bytes:
     match item:
-        case bytes() | bytearray() | memoryview():
-            return bytes(item)
-        case str() | Path():
-            return _read(index, item)
+        case bytes() | bytearray() | memoryview() | str() | Path():
+            return content(index, item, KINDS)
         case np.ndarray():
             return _png(_drawn(index, item))
     if callable(getattr(item, "save", None)) and hasattr(item, "mode"):
         return _png(item)
     raise InvalidInputError(f"an image is needed ({KINDS}), not {type(item).__name__}", item=index)
-
-
-def _read(index: int, path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidInputError(f"{path!s:.200}: {reason}; give {KINDS}", item=index) from None
 
 
 def _drawn(index: int, array: Any) -> Image:

@@ -63,11 +63,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def one_of(names: Sequence[str], tensor: str) -> Option:
+def one_of(names: Sequence[str], tensor: str, *, decodes: bool = False) -> Option:
     """A name from a list, in whatever case."""
-    return Option(
-        lambda value: isinstance(value, str) and value.lower() in names, f"give one of {', '.join(names)}", tensor=tensor
-    )
+    hint = f"give one of {', '.join(names)}"
+    return Option(lambda value: isinstance(value, str) and value.lower() in names, hint, tensor=tensor, decodes=decodes)
 
 
 def count(tensor: str, *, decodes: bool = False) -> Option:

@@ -21,10 +21,11 @@ class EngineSettings:
 
 
 class CpuEngine:
-    """INT32 inputs ``[rows, length]``, lengths differing between requests, to an FP32 output ``[rows, width]``.
+    """Inputs ``[rows, length]``, lengths differing between requests, to an FP32 output ``[rows, width]``.
 
-    Or ``[rows, length, width]``, where the engine answers every token. An input of images is FP32 ``[rows, 3, height, width]``,
-    of one size, and the output whatever comes of it, a row an image.
+    Or ``[rows, length, width]``, where the engine answers every token, or ``[rows, frames, width]``, where it answers every
+    stretch of a recording; what is beyond a request's own is zero. An input of images is FP32 ``[rows, 3, height, width]``, of
+    one size, and the output whatever comes of it, a row an image.
     """
 
     def __init__(self, run: Run, settings: EngineSettings, *, count: Count, about: str = "") -> None:
@@ -48,7 +49,9 @@ class CpuEngine:
         name = next(iter(batch))
         self._count("padding", int(batch[name].size - sum(request[name].size for request in requests)))
         outputs = parted({self._settings.output: self._run(batch)}, [len(request[name]) for request in requests])
-        if MASK in batch and outputs[0][self._settings.output].ndim == 3:  # a request's own length, not its neighbours'
+        made = outputs[0][self._settings.output]
+        if MASK in batch and made.ndim == 3 and made.shape[1] == batch[MASK].shape[1]:
+            # A request's own length, not its neighbours'.
             return [
                 {key: array[:, : request[name].shape[1]] for key, array in output.items()}
                 for output, request in zip(outputs, requests, strict=True)

@@ -89,20 +89,22 @@ def _part(batch: Arrays, rows: NDArray[np.intp], length: int) -> Part:
     return Part(rows, cut)
 
 
-def in_order(outputs: Sequence[tuple[NDArray[np.intp], NDArray[Any]]], batch: Arrays) -> NDArray[Any]:
-    """The parts' outputs, ``(rows, output [rows, width])``, as one new array in the order of the batch.
+def in_order(outputs: Sequence[tuple[Part, NDArray[Any]]], batch: Arrays) -> NDArray[Any]:
+    """The parts' outputs, ``[rows, width]``, as one new array in the order of the batch.
 
-    Outputs ``[rows, part's length, width]``, one a token, come out with the batch's length; padding's are zero. Those of a
-    batch without a mask are rows of one shape.
+    Outputs ``[rows, part's length, width]``, one a token, come out with the batch's length, and ``[rows, frames, width]``, some
+    a stretch of a recording, with the most frames; padding's are zero. Those of a batch without a mask are rows of one shape.
     """
     first = outputs[0][1]
-    tokens = MASK in batch and first.ndim == 3
-    length = batch[MASK].shape[1] if tokens else 0
-    shape = (length, *first.shape[2:]) if tokens else first.shape[1:]
-    out = np.zeros((sum(len(rows) for rows, _ in outputs), *shape), dtype=first.dtype)
-    for rows, output in outputs:
-        if tokens:
-            out[rows, : output.shape[1]] = output[:, :length]
+    shape = first.shape[1:]
+    if places := MASK in batch and first.ndim == 3:
+        a_token = all(output.shape[1] == part.batch[MASK].shape[1] for part, output in outputs)
+        most = batch[MASK].shape[1] if a_token else max(output.shape[1] for _, output in outputs)
+        shape = (most, *first.shape[2:])
+    out = np.zeros((sum(len(part.rows) for part, _ in outputs), *shape), dtype=first.dtype)
+    for part, output in outputs:
+        if places:
+            out[part.rows, : output.shape[1]] = output[:, : shape[0]]
         else:
-            out[rows] = output
+            out[part.rows] = output
     return out

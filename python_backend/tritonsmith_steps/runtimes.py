@@ -108,11 +108,11 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
     pool = ThreadPoolExecutor(streams)
 
     # Not by OpenVINO's own AsyncInferQueue: after one failed request it refuses all others.
-    def answered(part: Part) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def answered(part: Part) -> tuple[Part, NDArray[np.float32]]:
         request = idle.get()
         try:
             request.infer(part.batch, share_inputs=True)
-            return part.rows, request.get_output_tensor().data.copy()
+            return part, request.get_output_tensor().data.copy()
         finally:
             idle.put(request)
 

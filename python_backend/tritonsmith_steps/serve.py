@@ -15,9 +15,10 @@ from tritonsmith_steps.arrays import Arrays, Result
 
 METRICS = {
     "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
-    "padding": ("tritonsmith_padding_tokens_total", "Padding tokens added; their share is padding / (tokens + padding)"),
+    "padding": ("tritonsmith_padding_tokens_total", "Padding added, in tokens of texts or samples of recordings"),
+    "samples": ("tritonsmith_samples_total", "Samples of recordings, at the model's own rate"),
     "pixels": ("tritonsmith_pixels_total", "Pixels of images as they came"),
-    "truncated": ("tritonsmith_truncated_inputs_total", "Texts that were cut to the model's greatest length"),
+    "truncated": ("tritonsmith_truncated_inputs_total", "Texts and recordings that were cut to the model's greatest length"),
 }
 
 

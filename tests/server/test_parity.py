@@ -16,15 +16,19 @@ import numpy as np
 import pytest
 from parity import Case, assert_same, assert_told_apart
 from parity_images import FILES, IMAGE_CASES
+from parity_sounds import RECORDINGS, SOUND_CASES
 from parity_texts import TEXT_CASES
 from PIL import Image
 from served import ROOT, Served, built_at_once, serving
 from tritonsmith import Client, InvalidInputError
 from tritonsmith.client import Pipeline
+from tritonsmith.codec import TASKS as ASKED
 from tritonsmith_build.tasks import TASKS
 
 PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-CASES = [*TEXT_CASES, *IMAGE_CASES]
+CASES = [*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES]
+
+CLASSIFYING = ("text-classification", "image-classification", "audio-classification")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +57,7 @@ def test_answers_are_those_of_the_library(served: tuple[Served, list[Case]], fol
             pipe = client.pipeline(case.name)
             for options in case.options:
                 wanted = reference(list(case.items), **options)
-                if case.task in ("text-classification", "image-classification") and "function_to_apply" not in options:
+                if case.task in CLASSIFYING and "function_to_apply" not in options:
                     assert_told_apart(wanted)
                 assert_same(pipe(list(case.items), **options), wanted)
                 assert_same(pipe(case.items[1], **options), reference(case.items[1], **options))
@@ -86,12 +90,12 @@ def asked(pipe: Pipeline, item: Any, options: dict[str, Any]) -> Any:
 def test_the_command_line_shows_and_prints_an_answer(served: tuple[Served, list[Case]], tmp_path: Path) -> None:
     own, cases = served
     case, options = cases[0], cases[0].options[-1]
-    item = typed(case.items[1], tmp_path)
+    item, called = typed(case.items[1], tmp_path), ASKED[case.task].item
     asked = [f"--option={name}={json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
     command = [sys.executable, "-m", "tritonsmith_build", "infer", case.name, item, f"--url={own.grpc}", *asked]
     printed = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
     (answer,) = map(json.loads, printed.splitlines())
-    assert answer.pop("image" if isinstance(case.items[1], bytes) else "text") == item
+    assert answer.pop(called) == item
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown.split()[1] in answer
     assert flattened(answer) == pytest.approx(flattened(ask_alone(own, case, options)), abs=1e-6)
@@ -155,6 +159,9 @@ FAMILIES = {
     "detr": "DETR",
     "yolos": "YOLOS",
     "segformer": "SegFormer",
+    "wav2vec2": "wav2vec 2.0",
+    "hubert": "HuBERT",
+    "ast": "AST",
 }
 
 
@@ -172,6 +179,7 @@ def test_the_example_of_the_page_on_tasks_runs(
     own, cases = served
     monkeypatch.chdir(tmp_path)
     (tmp_path / "street.jpg").write_bytes(FILES[0])
+    (tmp_path / "speech.wav").write_bytes(RECORDINGS[0])
     (section,) = re.findall(rf"^## {cases[0].task}\n(.*?)(?=^## )", PAGE, flags=re.DOTALL | re.MULTILINE)
     (fence,) = re.findall(r"^```python\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
     ours = re.sub(r'client\.pipeline\("\w+"\)', f'client.pipeline("{cases[0].name}")', fence)

@@ -50,18 +50,14 @@ def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], cores:
 def test_outputs_come_back_where_their_rows_were(lengths: list[int], cores: int) -> None:
     whole = batch(lengths)
     made = by_length(whole, cores)
-    sums = in_order(
-        [(part.rows, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made], whole
-    )
+    sums = in_order([(part, (part.batch["input_ids"] * part.batch["attention_mask"]).sum(1)[:, None]) for part in made], whole)
     assert sums.tolist() == (whole["input_ids"] * whole["attention_mask"]).sum(1)[:, None].tolist()
 
 
 @given(LENGTHS, st.integers(1, 5), st.integers(0, 9))
 def test_outputs_of_every_token_come_back_where_their_tokens_were(lengths: list[int], cores: int, spare: int) -> None:
     whole = batch(lengths, max(1, *lengths) + spare)
-    tokens = [
-        (part.rows, (part.batch["input_ids"] * part.batch["attention_mask"])[..., None]) for part in by_length(whole, cores)
-    ]
+    tokens = [(part, (part.batch["input_ids"] * part.batch["attention_mask"])[..., None]) for part in by_length(whole, cores)]
     assert in_order(tokens, whole)[..., 0].tolist() == (whole["input_ids"] * whole["attention_mask"]).tolist()
 
 
@@ -177,4 +173,4 @@ def test_images_are_shared_out_as_they_are_and_come_back_in_order(rows: int, cor
     made = by_length(whole, cores)
     assert len(made) == min(rows, cores)
     for width in (whole["pixel_values"], whole["pixel_values"][:, 0], whole["pixel_values"][:, 0, 0]):
-        np.testing.assert_array_equal(in_order([(part.rows, width[part.rows]) for part in made], whole), width)
+        np.testing.assert_array_equal(in_order([(part, width[part.rows]) for part in made], whole), width)

@@ -18,6 +18,7 @@ from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ImageFacts
 from tritonsmith_build.hashing import sha256
 from tritonsmith_build.modalities.drawn import drawn
+from tritonsmith_build.modalities.folders import classes_of, files_in
 from tritonsmith_build.modality import Axis, Dims, Modality, Purpose, Shape
 from tritonsmith_build.tables import PipelineSpec
 
@@ -89,13 +90,8 @@ def _samples(spec: PipelineSpec, facts: ImageFacts, task: Task, folder: Path, pu
     if data is None:
         count, seed = _DRAWN[purpose]
         return Pictures(settings, [seed * 1000 + number for number in range(count)])
-    root = spec.beside(data)
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if not files:
-        fix = f"give a folder with {', '.join(SUFFIXES)} files, in folders named after their classes where they have any"
-        raise SmithError("holds no image", where=root, fix=fix)
-    labels = [file.parent.name for file in files] if all(file.parent != root for file in files) else []
-    return Pictures(settings, files, labels)
+    files = files_in(spec.beside(data), SUFFIXES, "image")
+    return Pictures(settings, files, classes_of(files, spec.beside(data)))
 
 
 def _settings(spec: Any, facts: ImageFacts, task: Task) -> PixelSettings:
@@ -154,10 +150,10 @@ IMAGES = Modality(
     step="pixels",
     facts=ImageFacts,
     reads="read_images:model_of_images",
-    code=("modalities/images.py", "modalities/drawn.py"),
+    code=("modalities/images.py", "modalities/drawn.py", "modalities/folders.py"),
     steps=("pictures.py", "pixels.py"),
     files=(),
-    dtype="TYPE_FP32",
+    dtypes={PIXEL_VALUES: "TYPE_FP32"},
     axes=_axes,
     shapes=_shapes,
     padding=lambda facts: {PIXEL_VALUES: 0},

@@ -1,4 +1,4 @@
-"""What a pipeline is asked while it is profiled: a person's own texts or images, or those that this package brings."""
+"""What a pipeline is asked while it is profiled: a person's own texts, images or recordings, or this package's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from tritonsmith.calls import Arrays, column, encode_texts
+from tritonsmith.sounds import encode_sounds
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.examples import examples_from_file
+from tritonsmith_build.modalities.folders import files_in
 
 _IMAGES = 32
+_RECORDINGS = 16
+_RATE = 16_000
 
 
 def texts_for(data: Path | None) -> list[bytes]:
@@ -39,10 +43,18 @@ def images_for(data: Path | None) -> list[bytes]:
 
     if data is None:
         return [_jpeg(drawn(seed)) for seed in range(_IMAGES)]
-    files = sorted(file for file in data.rglob("*") if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise SmithError("holds no image", where=data, fix=f"give --data a folder with {', '.join(SUFFIXES)} files")
-    return [file.read_bytes() for file in files]
+    return [file.read_bytes() for file in files_in(data, SUFFIXES, "image")]
+
+
+def recordings_for(data: Path | None) -> list[bytes]:
+    """The recordings of a folder; or sounds made by chance, as WAV."""
+    from tritonsmith_build.modalities.sounds import SUFFIXES
+    from tritonsmith_build.modalities.voiced import voiced
+
+    if data is not None:
+        return [file.read_bytes() for file in files_in(data, SUFFIXES, "recording")]
+    sounds = [{"array": voiced(seed, _RATE), "sampling_rate": _RATE} for seed in range(_RECORDINGS)]
+    return [request["AUDIO"][0, 0] for request in encode_sounds(sounds, 1).requests]
 
 
 def _jpeg(image: object) -> bytes:
@@ -65,7 +77,11 @@ class Asked:
         return f"1 {self.noun}" if count == 1 else f"{count} {self.noun}s"
 
 
-ASKED: Mapping[str, Asked] = {"TEXT": Asked("text", texts_for), "IMAGE": Asked("image", images_for)}
+ASKED: Mapping[str, Asked] = {
+    "TEXT": Asked("text", texts_for),
+    "IMAGE": Asked("image", images_for),
+    "AUDIO": Asked("recording", recordings_for),
+}
 """By the one tensor that a pipeline cannot do without."""
 
 

@@ -6,12 +6,14 @@ Run as a container's health check: ``python3 -m tritonsmith_build.server.health 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import struct
 import sys
 import urllib.error
 import urllib.request
 import uuid
+import wave
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +39,7 @@ def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
 
 
 def question(config: dict[str, Any]) -> dict[str, bytes]:
-    """A text or an image for every input that a pipeline cannot do without.
+    """A text, an image or a recording for every input that a pipeline cannot do without.
 
     In the text is a mask where the pipeline fills in masks.
     """
@@ -45,7 +47,19 @@ def question(config: dict[str, Any]) -> dict[str, bytes]:
     unique = uuid.uuid4()
     text = f"Ready? {unique.hex[:12]} {mask}".strip().encode()
     needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
-    return {name: _png(unique.bytes) if name == "IMAGE" else text for name in needed}
+    files = {"IMAGE": _png, "AUDIO": _wav}
+    return {name: files[name](unique.bytes) if name in files else text for name in needed}
+
+
+def _wav(samples: bytes, rate: int = 16_000) -> bytes:
+    """A second that repeats ``samples``, in 16 bits."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as made:
+        made.setnchannels(1)
+        made.setsampwidth(2)
+        made.setframerate(rate)
+        made.writeframes((samples * rate)[: 2 * rate])
+    return file.getvalue()
 
 
 def _png(pixels: bytes, side: int = 64) -> bytes:

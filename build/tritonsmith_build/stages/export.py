@@ -21,8 +21,8 @@ _TYPES = {"TYPE_INT32": torch.int32, "TYPE_FP32": torch.float32}
 Axes = Mapping[str, tuple[Axis | int, ...]]
 
 
-def onnx_from_graph(graph: EngineGraph, axes: Axes, dtype: str, output: str, file: Path) -> None:
-    """Write ``graph`` as ONNX to ``file``: its inputs are ``axes`` after the batch, of Triton's ``dtype``; FP32 ``output``."""
+def onnx_from_graph(graph: EngineGraph, axes: Axes, dtypes: Mapping[str, str], output: str, file: Path) -> None:
+    """Write ``graph`` as ONNX to ``file``: its inputs are ``axes`` after the batch, of Triton's ``dtypes``; FP32 ``output``."""
     size = sum(p.numel() * p.element_size() for p in graph.parameters())
     if size > _PROTOBUF_LIMIT:
         raise SmithError(
@@ -34,7 +34,7 @@ def onnx_from_graph(graph: EngineGraph, axes: Axes, dtype: str, output: str, fil
             graph,
             (),
             file,
-            kwargs={name: torch.ones((2, *row), dtype=_TYPES[dtype]) for name, row in sizes.items()},
+            kwargs={name: torch.ones((2, *row), dtype=_TYPES[dtypes[name]]) for name, row in sizes.items()},
             input_names=list(axes),
             output_names=[output],
             dynamic_shapes=_dynamic(axes),

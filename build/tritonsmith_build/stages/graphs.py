@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tritonsmith_build.stages.hearing import Lengths, hear_apart, least_samples
 from tritonsmith_build.tables import Pooling
 
 Inputs = Mapping[str, Tensor]
@@ -54,8 +55,30 @@ class ImageGraph(EngineGraph):
         return self.answered({"pixel_values": pixel_values})
 
 
+class SoundGraph(EngineGraph):
+    """Its input is FP32 ``[batch, samples]`` and INT32 ``attention_mask`` of the same shape, or ``[batch, frames, bands]``."""
+
+    def __init__(self, model: nn.Module, select: Select) -> None:
+        super().__init__(model, select)
+        self.lengths = Lengths()
+        # What the model hears in one place: a row of padding alone is so much silence, whose answer is a number.
+        self.least = least_samples(model.config)
+        hear_apart(model, self.lengths)
+
+    def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The task's output for a batch, each row as if it were alone; zeros for frames of padding."""
+        if attention_mask is None:
+            return self.answered({"input_values": input_values})
+        self.lengths.samples = attention_mask.sum(dim=-1).clamp(min=self.least)
+        answer = self.answered({"input_values": input_values, "attention_mask": attention_mask.long()})
+        if answer.ndim < 3:
+            return answer
+        real = self.lengths.mask(answer.shape[1], self.model._get_feat_extract_output_lengths)  # type: ignore[arg-type]
+        return answer * real[..., None].to(answer.dtype)
+
+
 def logits(output: Any, inputs: Inputs) -> Tensor:
-    """Of items ``[batch, labels]``, of tokens ``[batch, sequence, labels]``, of pixels ``[batch, labels, height, width]``."""
+    """Of items ``[batch, labels]``, of tokens or frames ``[batch, sequence, labels]``, of pixels ``[batch, labels, h, w]``."""
     found: Tensor = output.logits
     return found
 
@@ -144,6 +167,7 @@ SELECTS: Mapping[str, Callable[[Any], Select]] = {
     "logits": lambda facts: logits,
     "token_logits": lambda facts: logits,
     "pixel_logits": lambda facts: logits,
+    "frame_logits": lambda facts: logits,
     "span_logits": lambda facts: span_logits,
     "mask_logits": lambda facts: MaskLogits(facts.mask_id, facts.masks),
     "pooled": lambda facts: own_vector if facts.pooling == "model" else Pooled(facts.pooling),

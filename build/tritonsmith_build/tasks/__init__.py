@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tritonsmith_build.task import Task
 from tritonsmith_build.tasks import (
+    audio_classification,
+    automatic_speech_recognition,
     feature_extraction,
     fill_mask,
     image_classification,
@@ -29,4 +31,6 @@ TASKS: dict[str, Task] = {
     "image-feature-extraction": image_feature_extraction.TASK,
     "object-detection": object_detection.TASK,
     "image-segmentation": image_segmentation.TASK,
+    "audio-classification": audio_classification.TASK,
+    "automatic-speech-recognition": automatic_speech_recognition.TASK,
 }
