@@ -296,7 +296,8 @@ def demo(pipelines: Names, repository: Repository = REPOSITORY) -> None:
 def infer(
     pipeline: Annotated[str, typer.Argument(help="the served pipeline's name")],
     texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT…", help="texts or image files; - reads one a line from standard input")
+        list[str],
+        typer.Argument(metavar="TEXT…", help="texts or files; - reads one a line from standard input"),
     ],
     url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
     top_k: Annotated[int | None, typer.Option(help="how many answers to show, where the task gives several")] = None,
@@ -326,8 +327,8 @@ def profile(
     url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
     concurrency: Annotated[str, typer.Option(help="requests in flight, one level after another")] = "1,2,4,8,16,32",
     seconds: Annotated[float, typer.Option(min=0.1, help="counted at each level, after a short warm-up")] = 3.0,
-    data: Annotated[Path | None, typer.Option(help="a text a line, or a folder of images, sent in turn [default: own]")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="texts or images a request")] = 1,
+    data: Annotated[Path | None, typer.Option(help="a text a line, or a folder of files, sent in turn [default: own]")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="texts, images or recordings a request")] = 1,
     plot: Annotated[Path | None, typer.Option(help="draw it into this PNG file")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -13,6 +13,7 @@ import huggingface_hub
 import pytest
 from parity import Case
 from parity_images import IMAGE_CASES
+from parity_sounds import SOUND_CASES
 from parity_texts import TEXT_CASES
 from tiny_models import edit_json, save_classifier
 from tritonsmith_build import new as module
@@ -22,7 +23,7 @@ from tritonsmith_build.source import locate
 from tritonsmith_build.spec import spec_from_file
 
 # One of each task; families differ in nothing that is looked at.
-CASES = {case.task: case for case in reversed([*TEXT_CASES, *IMAGE_CASES])}
+CASES = {case.task: case for case in reversed([*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES])}
 
 
 def made(model: Path | str, pipelines: Path, **options: Any) -> Made:

@@ -80,13 +80,13 @@ class Case:
 
 def export_images(model: torch.nn.Module, output: str, file: Path) -> None:
     graph = ImageGraph(model, lambda answer, inputs: getattr(answer, output)).eval()
-    onnx_from_graph(graph, {"pixel_values": IMAGE}, "TYPE_FP32", output, file)
+    onnx_from_graph(graph, {"pixel_values": IMAGE}, {"pixel_values": "TYPE_FP32"}, output, file)
 
 
 def export_clip_text(file: Path) -> None:
     axes = TEXTS.axes(some_facts(inputs=("input_ids", "attention_mask")))
     graph = TextGraph(clip_text(), lambda answer, inputs: answer.text_embeds).eval()
-    onnx_from_graph(graph, axes, TEXTS.dtype, "text_embeds", file)
+    onnx_from_graph(graph, axes, TEXTS.dtypes, "text_embeds", file)
 
 
 def images(rows: int, *, seed: int) -> Arrays:

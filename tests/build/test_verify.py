@@ -128,7 +128,7 @@ def test_weights_lie_inside_the_file(exported: Callable[[str], Exported]) -> Non
 def test_more_weights_than_an_onnx_file_holds_are_refused(tmp_path: Path) -> None:
     graph: Any = torch.nn.Linear(2**15, 2**15, bias=False, device="meta")  # 4 GiB on paper
     with pytest.raises(SmithError) as caught:
-        onnx_from_graph(graph, TEXTS.axes(some_facts()), TEXTS.dtype, "logits", tmp_path / "model.onnx")
+        onnx_from_graph(graph, TEXTS.axes(some_facts()), TEXTS.dtypes, "logits", tmp_path / "model.onnx")
     assert str(caught.value) == "model.onnx: 4.0 GiB of weights; an ONNX file holds 2 GiB; use a smaller model"
     assert list(tmp_path.iterdir()) == []
 

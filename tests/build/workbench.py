@@ -109,7 +109,7 @@ def export(spec: PipelineSpec, folder: Path) -> Exported:
     """Read and export the model of ``spec`` into ``folder``."""
     facts = read_model(spec, folder)
     graph = graph_from_source(spec, locate(spec), facts)
-    onnx_from_graph(graph, TEXTS.axes(facts), TEXTS.dtype, TASKS[spec.task].engine_output, folder / "model.onnx")
+    onnx_from_graph(graph, TEXTS.axes(facts), TEXTS.dtypes, TASKS[spec.task].engine_output, folder / "model.onnx")
     assert spec.source.path is not None
     return Exported(spec, spec.beside(spec.source.path), facts, graph, folder / "model.onnx", folder / "tokenizer.json")
 

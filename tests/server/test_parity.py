@@ -135,7 +135,7 @@ def flattened(answer: Any) -> list[float]:
         return [float(np.mean(np.asarray(answer) > 0))]
     if isinstance(answer, dict):
         return [number for value in answer.values() for number in flattened(value)]
-    if isinstance(answer, list | np.ndarray):
+    if isinstance(answer, list | tuple | np.ndarray):
         return [number for value in answer for number in flattened(value)]
     return [float(answer)] if isinstance(answer, int | float | np.floating) else []
 

@@ -1,4 +1,4 @@
-"""Image pipelines' graphs for a GPU, built by TensorRT-RTX in the shapes that their configurations name: FP32 and FP16."""
+"""Graphs of images and recordings, built by TensorRT-RTX in the shapes that their configurations name: FP32 and FP16."""
 
 from __future__ import annotations
 
@@ -10,24 +10,31 @@ import pytest
 import tensorrt_rtx as trt
 from parity import Case
 from parity_images import IMAGE_CASES
+from parity_sounds import SOUND_CASES
 from rich.console import Console
 from tensorrt_support import TYPES, for_ampere
 from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.gpu.plan import network_types, plan_from_onnx
 from tritonsmith_build.gpu.profiles import profiles_for
 from tritonsmith_build.lock import facts_from_lock
-from tritonsmith_build.modalities.images import IMAGES
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.tables import Precision
+from tritonsmith_build.tasks import TASKS
 
 # Each architecture once; the plain transformers among them stand in test_tensorrt_families.
 CASES: list[Any] = [case for case in IMAGE_CASES if case.family in ("convnext", "detr", "yolos", "segformer")]
+CASES += [case for case in SOUND_CASES if (case.family, case.task) == ("wav2vec2", "automatic-speech-recognition")]
 CASES += [
     pytest.param(case, marks=pytest.mark.full)
     for case in IMAGE_CASES
     if (case.family, case.task) == ("swin", "image-classification")
+]
+CASES += [
+    pytest.param(case, marks=pytest.mark.full)
+    for case in SOUND_CASES
+    if (case.family, case.task) in (("hubert", "audio-classification"), ("ast", "audio-classification"))
 ]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
@@ -48,7 +55,7 @@ def test_a_graph_is_built_for_every_shape_and_its_products_have_the_precisions_t
         )
         content = (repository / f"{spec.name}_engine" / "1" / "model.onnx").read_bytes()
         assert network_types(trt, content).keys() == {TYPES[precision]}
-        profiles = profiles_for(IMAGES.shapes(facts_from_lock(spec)), spec.engine.max_batch_size)
+        profiles = profiles_for(TASKS[spec.task].modality.shapes(facts_from_lock(spec)), spec.engine.max_batch_size)
         assert len(plan_from_onnx(trt, content, profiles, configure=for_ampere)) > 100_000
         figures = built.manifest["targets"]["onnxruntime"]["gate"]
         assert figures["agreement"] > 0.98
