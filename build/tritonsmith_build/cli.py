@@ -51,14 +51,14 @@ def build(
     Example: `tritonsmith build sentiment embeddings --precision int8`
     """
     need("build")
-    from tritonsmith_build.build import build_pipeline
+    from tritonsmith_build.build_joined import build as build_one
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.progress import Progress
     from tritonsmith_build.stagecache import StageCache
 
     progress = Progress(error_console if as_json else console)
     manifests = [
-        build_pipeline(
+        build_one(
             spec,
             repository=repository,
             cache=StageCache.default(),
@@ -129,14 +129,11 @@ def render(
 
     Example: `tritonsmith render --check`
     """
-    from tritonsmith_build.lock import facts_from_lock
+    from tritonsmith_build.committed import committed
     from tritonsmith_build.pipelines import specs_named
-    from tritonsmith_build.render import rendered
     from tritonsmith_build.repository import place_files, stale
 
-    files = {
-        path: text for spec in specs_named(pipelines or []) for path, text in rendered(spec, facts_from_lock(spec)).items()
-    }
+    files = {path: text for spec in specs_named(pipelines or []) for path, text in committed(spec).items()}
     changed = stale(repository, files)
     if check and changed:
         raise SmithError(f"stale: {', '.join(changed)}", where=repository, fix="run: tritonsmith render")
@@ -158,13 +155,15 @@ def measure_precision(
     Example: `tritonsmith precision sentiment embeddings --output docs/precision.md`
     """
     need("build")
+    from tritonsmith_build.committed import parts_of
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.precision_report import as_dicts, measure, page
     from tritonsmith_build.progress import Progress
     from tritonsmith_build.stagecache import StageCache
 
     progress = Progress(error_console)
-    lines = list(measure(specs_named(pipelines), cache=StageCache.default(), progress=progress))
+    parts = [part for spec in specs_named(pipelines) for part in parts_of(spec)]
+    lines = list(measure(parts, cache=StageCache.default(), progress=progress))
     if as_json:
         _print_json(as_dicts(lines))
         return
@@ -186,6 +185,7 @@ def report_gpu(
     Example: `tritonsmith gpu-report sentiment embeddings`
     """
     need("build")
+    from tritonsmith_build.committed import parts_of
     from tritonsmith_build.gpu.host import NO_GPU, gpu_host
     from tritonsmith_build.pipelines import specs_named
     from tritonsmith_build.server.plans import gpus
@@ -198,7 +198,8 @@ def report_gpu(
     from tritonsmith_build.progress import Progress
     from tritonsmith_build.stagecache import StageCache
 
-    report = measured(specs_named(pipelines), host, repository, cache=StageCache.default(), progress=Progress(console))
+    parts = [part for spec in specs_named(pipelines) for part in parts_of(spec)]
+    report = measured(parts, host, repository, cache=StageCache.default(), progress=Progress(console))
     report.write(output, shlex.join(["tritonsmith", *sys.argv[1:]]))
     console.print(f"written: {output / 'gpu-report.md'}", highlight=False, soft_wrap=True)
     if report.failed:

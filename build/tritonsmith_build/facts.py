@@ -94,6 +94,17 @@ class SoundFacts(ModelFacts):
     lower_case: bool = False
 
 
+class JoinedFacts(Table):
+    """Of a model whose two sides are pipelines: what makes scores of how near their vectors are."""
+
+    model_type: str
+    weights: dict[str, str]
+    width: PositiveInt
+    scale: float
+    bias: float = 0.0
+    activation: Literal["softmax", "sigmoid"]
+
+
 def default_buckets(max_length: int, least: int = 16) -> tuple[int, ...]:
     """Powers of two from ``least``, which is one, up to ``max_length``, which is always the last.
 

@@ -14,7 +14,7 @@ import tomli_w
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.stages.beside import json_in
-from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.tasks import JOINED, TASKS
 
 _FETCHED = ("config.json", "modules.json", "preprocessor_config.json")
 
@@ -41,6 +41,8 @@ class Said:
     """Whether an image processor lies beside it."""
     hears: bool = False
     """Whether a feature extractor of sounds lies beside it."""
+    compares: bool = False
+    """Whether it has a side for images and one for texts."""
 
     @classmethod
     def by(cls, folder: Path) -> Said:
@@ -56,6 +58,7 @@ class Said:
             embeds=(folder / "modules.json").is_file(),
             sees=bool(beside) and "sampling_rate" not in beside,
             hears="sampling_rate" in beside,
+            compares={"vision_config", "text_config"} <= config.keys(),
         )
 
 
@@ -87,6 +90,7 @@ GUESSES = (
     Guess("ForImageClassification", "image-classification", "its head classifies images"),
     Guess("ForObjectDetection", "object-detection", "its head finds boxes"),
     Guess("ForSemanticSegmentation", "image-segmentation", "its head classifies pixels"),
+    Guess("Model", "zero-shot-image-classification", "it compares images with texts", lambda said: said.compares),
     Guess("Model", "image-feature-extraction", "it has no head, and an image processor", lambda said: said.sees),
     Guess("Model", "feature-extraction", "it has no head"),
 )
@@ -115,8 +119,8 @@ def new(model: str, *, task: str | None, name: str | None, revision: str | None,
     source = _local(folder, pipelines) if is_local else _hub(model, revision)
     said = Said.by(folder if is_local else _fetched(model, source[1].value))
     wanted = Setting("task", task, "as you say") if task else _guessed(said, model)
-    if wanted.value not in TASKS:
-        raise SmithError(f"unknown task {wanted.value!r}", where="--task", fix=f"use one of {', '.join(TASKS)}")
+    if wanted.value not in TASKS | JOINED:
+        raise SmithError(f"unknown task {wanted.value!r}", where="--task", fix=f"use one of {', '.join(TASKS | JOINED)}")
     file = pipelines / f"{name or _name(folder.resolve().name if is_local else model.partition('/')[2])}.toml"
     if file.exists():
         raise SmithError("is there already", where=file, fix="give another --name, or delete it")
@@ -137,7 +141,7 @@ def _guessed(said: Said, model: str) -> Setting:
         if said.architecture.endswith(guess.ending) and guess.where(said):
             return Setting("task", guess.task, f"{said.architecture or 'the model'}: {guess.why}")
     what = f"no task is known for {said.architecture or 'a model that names no architecture'}"
-    raise SmithError(what, where=model, fix=f"name one: --task {'|'.join(TASKS)}")
+    raise SmithError(what, where=model, fix=f"name one: --task {'|'.join(TASKS | JOINED)}")
 
 
 def _local(folder: Path, pipelines: Path) -> tuple[Setting, ...]:

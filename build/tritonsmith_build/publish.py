@@ -12,7 +12,8 @@ from tritonsmith_build import repository as repo
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.hashing import sha256
 from tritonsmith_build.lock import lock_text
-from tritonsmith_build.render import VERSION, Names, overlay, rendered
+from tritonsmith_build.messages import VERSION
+from tritonsmith_build.render import Names, overlay, rendered
 from tritonsmith_build.stagecache import digest, versions
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import Target, TargetName

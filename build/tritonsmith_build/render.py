@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tritonsmith_build.facts import ModelFacts, TextFacts
+from tritonsmith_build.messages import (
+    VERSION,
+    Message,
+    ensemble,
+    entries,
+    header,
+    interface,
+    named,
+    python_step,
+    queue,
+    ragged,
+    step_files,
+    step_of,
+    tensors,
+)
 from tritonsmith_build.modality import Shape
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
 from tritonsmith_build.step_files import step_settings
-from tritonsmith_build.tables import PipelineSpec, Serving
+from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.task import Tensor
 from tritonsmith_build.tasks import TASKS
 
-VERSION = 1
 ROWS = 4096
 """Of one request, where items become several rows: what a Python step takes at once, and a CPU's engine, which is one."""
 OVERLAY = "host-tensorrt"
 """The configuration, by Triton's name for it, that says which plans this host has. It is not committed."""
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,14 +70,12 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
         f"{names.engine}/configs/onnxruntime.pbtxt": _engine_onnxruntime(spec, facts, names),
         f"{names.answer}/config.pbtxt": _answer(spec, facts, names),
     }
-    header = _header(spec)
-    files = {path: header + pbtxt(config) for path, config in configs.items()}
+    files = {path: header(spec) + pbtxt(config) for path, config in configs.items()}
     for path, text in files.items():
         config_from_text(text, where=path)
     steps = step_settings(spec, facts)
     for model, (step, settings) in zip(names.steps, steps.items(), strict=True):
-        files[f"{model}/{VERSION}/model.py"] = header + _shim(step)
-        files[f"{model}/{VERSION}/step.json"] = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        files |= step_files(spec, model, step, settings)
     files[f"{names.ensemble}/{VERSION}/.gitkeep"] = ""
     return files
 
@@ -76,39 +84,21 @@ def overlay(spec: PipelineSpec, facts: ModelFacts, plans: Mapping[str, str]) -> 
     """The engine's configuration on hosts with these plans (file by compute capability), by its path."""
     names = Names.of(spec)
     path = f"{names.engine}/configs/{OVERLAY}.pbtxt"
-    text = _header(spec) + pbtxt(_engine_tensorrt(spec, facts, names, plans))
+    text = header(spec) + pbtxt(_engine_tensorrt(spec, facts, names, plans))
     config_from_text(text, where=path)
     return {path: text}
-
-
-def _header(spec: PipelineSpec) -> str:
-    return f"# Rendered from {spec.name}.toml and {spec.name}.lock.toml; change those and run: tritonsmith render\n"
-
-
-def _shim(step: str) -> str:
-    return f'from tritonsmith_steps.serve import triton_model\n\nTritonPythonModel = triton_model("{step}")\n'
 
 
 def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
     answers = task.answers(facts)
-    made = _names(_engine_inputs(spec, facts))
+    made, logits = named(_engine_inputs(spec, facts)), {task.engine_output: task.engine_output}
     steps = [
-        _step(names.first, _names(task.inputs), [*made, *_names(task.beside(facts))]),
-        _step(names.engine, made, [task.engine_output]),
-        _step(names.answer, [task.engine_output, *_names(task.kept), *_names(task.options)], _names(answers)),
+        step_of(names.first, named(task.inputs), {**made, **named(task.beside(facts))}),
+        step_of(names.engine, made, logits),
+        step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(answers)),
     ]
-    return {
-        "name": names.ensemble,
-        "platform": "ensemble",
-        "max_batch_size": spec.engine.max_batch_size,
-        "input": _tensors([*task.inputs, *task.options]),
-        "output": _tensors(answers),
-        "ensemble_scheduling": {"step": steps},
-        # Only here: a step's cache would outlive the step's repair.
-        "response_cache": {"enable": spec.serving.cache},
-        "parameters": _parameters({"task": spec.task, **_mask(facts)}),
-    }
+    return ensemble(spec, steps, [*task.inputs, *task.options], answers, _mask(facts))
 
 
 def _config(model: str, configuration: str) -> str:
@@ -121,41 +111,20 @@ def _mask(facts: ModelFacts) -> dict[str, str]:
     return {"mask": facts.mask_token} if isinstance(facts, TextFacts) and facts.mask_token else {}
 
 
-def _names(tensors: Sequence[Tensor]) -> list[str]:
-    return [tensor.name for tensor in tensors]
-
-
-def _step(model: str, inputs: Sequence[str], outputs: Sequence[str]) -> Message:
-    """Between steps a tensor has the name that both of them know it by."""
-
-    def entries(names: Sequence[str]) -> list[Message]:
-        return [{"key": name, "value": name} for name in names]
-
-    # The version is pinned, so that a second one can be loaded beside it before the ensemble moves over.
-    return {
-        "model_name": model,
-        "model_version": VERSION,
-        "input_map": entries(inputs),
-        "output_map": entries(outputs),
-    }
-
-
 def _first(spec: PipelineSpec, facts: ModelFacts, names: Names, configuration: str) -> Message:
     task = TASKS[spec.task]
     rows = ROWS if configuration == "cpu" else spec.engine.max_batch_size
     parameters = {**task.modality.parameters[configuration], **({"rows": str(rows)} if task.spreads else {})}
     outputs = [*_engine_inputs(spec, facts), *task.beside(facts)]
-    step = _python_step(spec, names.first, task.inputs, outputs, _queue(spec.serving))
-    step = {**step, "input": [_ragged(tensor) for tensor in step["input"]]}
-    return {**step, "parameters": _parameters(parameters)} if parameters else step
+    step = python_step(spec, names.first, task.inputs, outputs, queue(spec.serving))
+    return {**step, "parameters": entries(parameters)} if parameters else step
 
 
 def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
     task = TASKS[spec.task]
     inputs = [_engine_output(spec, facts), *task.kept, *task.options]
-    step = _python_step(spec, names.answer, inputs, task.answers(facts), {})
-    return {**step, **_rows(spec), "input": [_ragged(tensor) for tensor in step["input"]]}
+    return {**python_step(spec, names.answer, inputs, task.answers(facts), {}), **_rows(spec)}
 
 
 def _rows(spec: PipelineSpec) -> Message:
@@ -163,37 +132,22 @@ def _rows(spec: PipelineSpec) -> Message:
     return {"max_batch_size": ROWS} if TASKS[spec.task].spreads else {}
 
 
-def _ragged(tensor: Message) -> Message:
-    """Rows of any length may share a batch: a Python step gets each request by itself."""
-    return {**tensor, "allow_ragged_batch": True} if tensor["dims"][0] == -1 else tensor
-
-
-def _python_step(
-    spec: PipelineSpec, name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], batching: Message
-) -> Message:
-    return {
-        **_interface(spec, name, {"backend": "python"}, inputs, outputs),
-        "instance_group": {"count": 1, "kind": Word("KIND_CPU")},
-        "dynamic_batching": batching,
-    }
-
-
 def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     return {
-        **_interface(spec, names.engine, {"backend": "python"}, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
+        **interface(spec, names.engine, {"backend": "python"}, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         **_rows(spec),
-        "input": [_ragged(tensor) for tensor in _tensors(_engine_inputs(spec, facts))],
+        "input": [ragged(tensor) for tensor in tensors(_engine_inputs(spec, facts))],
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_CPU")},
         "dynamic_batching": _engine_batching(spec),
         "model_warmup": _warmups(spec, facts, [1]),
-        "parameters": _parameters({"artefact": TARGETS["cpu"].artefact}),
+        "parameters": entries({"artefact": TARGETS["cpu"].artefact}),
     }
 
 
 def _engine_onnxruntime(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     kind = {"backend": "onnxruntime", "default_model_filename": TARGETS["onnxruntime"].artefact}
     return {
-        **_interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
+        **interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_AUTO")},
         "dynamic_batching": _engine_batching(spec),
         "model_warmup": _warmups(spec, facts, [1, spec.engine.max_batch_size]),
@@ -207,7 +161,7 @@ def _engine_tensorrt(spec: PipelineSpec, facts: ModelFacts, names: Names, plans:
     profiles = [str(index) for index in range(len(_shapes(spec, facts)))]  # left out, Triton would use the first alone
     sizes = sorted({spec.engine.best_batch_size, spec.engine.max_batch_size})
     return {
-        **_interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
+        **interface(spec, names.engine, kind, _engine_inputs(spec, facts), [_engine_output(spec, facts)]),
         **({"cc_model_filenames": by_gpu} if by_gpu else {}),
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_GPU"), "profile": profiles},
         "dynamic_batching": {"preferred_batch_size": sizes, **_engine_batching(spec)},
@@ -254,19 +208,6 @@ def _shapes(spec: PipelineSpec, facts: ModelFacts) -> Sequence[Shape]:
     return TASKS[spec.task].modality.shapes(facts)
 
 
-def _interface(
-    spec: PipelineSpec, name: str, kind: Mapping[str, str], inputs: Sequence[Tensor], outputs: Sequence[Tensor]
-) -> Message:
-    return {
-        "name": name,
-        **kind,
-        "max_batch_size": spec.engine.max_batch_size,
-        "input": _tensors(inputs),
-        "output": _tensors(outputs),
-        "version_policy": {"specific": {"versions": [VERSION]}},
-    }
-
-
 def _engine_inputs(spec: PipelineSpec, facts: ModelFacts) -> list[Tensor]:
     modality = TASKS[spec.task].modality
     return [
@@ -280,36 +221,10 @@ def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
     return Tensor(task.engine_output, "TYPE_FP32", task.output_dims(facts))
 
 
-def _tensors(tensors: Sequence[Tensor]) -> list[Message]:
-    return [
-        {
-            "name": tensor.name,
-            "data_type": Word(tensor.dtype),
-            "dims": list(tensor.dims),
-            **({"optional": True} if tensor.optional else {}),
-        }
-        for tensor in tensors
-    ]
-
-
-def _parameters(values: Mapping[str, str]) -> list[Message]:
-    return [{"key": key, "value": {"string_value": value}} for key, value in values.items()]
-
-
-def _queue(serving: Serving) -> Message:
-    policy = {
-        "timeout_action": Word("REJECT"),
-        "default_timeout_microseconds": serving.timeout_ms * 1000,
-        "allow_timeout_override": True,
-        "max_queue_size": serving.max_queue_size,
-    }
-    return {"default_queue_policy": policy}
-
-
 def _engine_batching(spec: PipelineSpec) -> Message:
     # Waiting for company pays only where a batch costs hardly more than one row, which is the engine.
     delay = spec.serving.max_queue_delay_us
-    return {**({"max_queue_delay_microseconds": delay} if delay else {}), **_queue(spec.serving)}
+    return {**({"max_queue_delay_microseconds": delay} if delay else {}), **queue(spec.serving)}
 
 
 def _warmups(spec: PipelineSpec, facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:

@@ -22,10 +22,17 @@ _STEP = re.compile(r'model_name: "([^"]+)"\s+model_version: (\d+)')
 
 
 def ensembles(repository: Path) -> dict[str, Steps]:
-    """The ensembles of a repository by their names."""
+    """The ensembles of a repository by their names; what stands in a part of one stands in it too."""
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(repository.glob("*/config.pbtxt"))}
     found = {name: [(model, int(version)) for model, version in _STEP.findall(text)] for name, text in texts.items()}
-    return {name: steps for name, steps in found.items() if steps}
+    return {name: list(_with_theirs(steps, found)) for name, steps in found.items() if steps}
+
+
+def _with_theirs(steps: Steps, found: Mapping[str, Steps]) -> Iterator[tuple[str, int]]:
+    """The steps, after each that is an ensemble itself its own."""
+    for model, version in steps:
+        yield model, version
+        yield from found.get(model, ())
 
 
 def damage(repository: Path, files: Mapping[str, Any]) -> Iterator[str]:

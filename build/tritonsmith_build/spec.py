@@ -11,13 +11,13 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.tables import PipelineSpec
-from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.tasks import JOINED, TASKS
 
-_SPECS = {name: task.spec for name, task in TASKS.items()}
+_SPECS: dict[str, type[PipelineSpec]] = {name: task.spec for name, task in (TASKS | JOINED).items()}
 _ADAPTER: TypeAdapter[PipelineSpec] = TypeAdapter(
     Annotated[Union[tuple(_SPECS.values())], Field(discriminator="task")]  # type: ignore[arg-type]  # noqa: UP007
 )
-_READ_FROM_FILE = ("name", "folder")
+_READ_FROM_FILE = ("name", "folder", "part_of")
 
 
 def spec_from_file(file: Path) -> PipelineSpec:

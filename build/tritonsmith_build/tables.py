@@ -161,6 +161,8 @@ class PipelineSpec(Table):
     task: str
     name: Name
     folder: Path
+    part_of: Name | None = None
+    """The pipeline that this one is a part of, whose TOML file says what it is."""
     source: Source
     input: Input = Input()
     engine: Engine = Engine()
@@ -172,7 +174,7 @@ class PipelineSpec(Table):
     @property
     def file(self) -> Path:
         """The TOML file this spec was read from."""
-        return self.folder / f"{self.name}.toml"
+        return self.folder / f"{self.part_of or self.name}.toml"
 
     @property
     def lock_file(self) -> Path:

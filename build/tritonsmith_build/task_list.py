@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from tritonsmith.codec import TASKS as ASKED
 
-from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.tasks import JOINED, TASKS
 
 
 def listed() -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def listed() -> list[dict[str, Any]]:
             "item": list(ASKED[name].keys) or [ASKED[name].item],
             "options": list(ASKED[name].options),
         }
-        for name, task in TASKS.items()
+        for name, task in (TASKS | JOINED).items()
     ]
 
 

@@ -37,6 +37,11 @@ def decode_top_classes(outputs: Sequence[Arrays], call: Call, *, top_k: int | No
     return decode_classes(outputs, call, top_k=top_k)
 
 
+def decode_all_classes(outputs: Sequence[Arrays], call: Call) -> Any:
+    """As ``transformers.pipeline("zero-shot-image-classification")``: a list of every label with its score an image."""
+    return decode_classes(outputs, call, top_k=None)
+
+
 def _rows(outputs: Sequence[Arrays], *names: str) -> Iterator[tuple[Any, ...]]:
     """The rows of some tensors, over all requests."""
     for output in outputs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tritonsmith.answers import (
+    decode_all_classes,
     decode_classes,
     decode_json,
     decode_ranking,
@@ -108,6 +109,13 @@ TASKS: dict[str, Task] = {
         encode_images, decode_top_classes, {"top_k": TOP_K, "function_to_apply": _FUNCTION}, item="image", called="classes"
     ),
     "image-feature-extraction": Task(encode_images, decode_vectors, {}, item="image", called="embedding"),
+    "zero-shot-image-classification": Task(
+        encode_images,
+        decode_all_classes,
+        {"candidate_labels": LABELS, "hypothesis_template": line("HYPOTHESIS_TEMPLATE")},
+        item="image",
+        called="classes",
+    ),
     "object-detection": Task(encode_images, decode_boxes, {"threshold": share("THRESHOLD")}, item="image", called="boxes"),
     "image-segmentation": Task(encode_images, decode_segments, {}, item="image", called="segments"),
     "audio-classification": Task(

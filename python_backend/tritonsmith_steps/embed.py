@@ -59,15 +59,16 @@ class Embed:
         """One result a request, in order."""
         vectors = gathered(requests, self._settings.reads)
         if self._settings.normalize:
-            vectors = _normalized(vectors)
+            vectors = normalized(vectors)
         if self._settings.truncate_dim:
             vectors = np.ascontiguousarray(vectors[:, : self._settings.truncate_dim])
         if self._settings.normalize_again:
-            vectors = _normalized(vectors)
+            vectors = normalized(vectors)
         return [*parted({"EMBEDDING": vectors}, [len(request[self._settings.reads]) for request in requests])]
 
 
-def _normalized(vectors: Floats) -> Floats:
+def normalized(vectors: Floats) -> Floats:
+    """Every vector, along the last axis, with length 1."""
     # torch.nn.functional.normalize, which sentence-transformers uses, has the same floor
     scaled: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return scaled

@@ -35,12 +35,12 @@ def hypotheses(asked: Asked) -> list[Item]:
         strict=True,
     )
     return [
-        Item([(text, _filled(item, template, label)) for label in labels], {"labels": labels, "multi_label": several})
+        Item([(text, filled(item, template, label)) for label in labels], {"labels": labels, "multi_label": several})
         for item, (text, labels, template, several) in enumerate(rows)
     ]
 
 
-def _filled(item: int, template: str, label: str) -> str:
+def filled(item: int, template: str, label: str) -> str:
     """As ``template.format(label)`` for a template with one ``{}``: what else a caller may write there is not for a server."""
     try:
         parts = list(Formatter().parse(template))

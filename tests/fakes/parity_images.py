@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from parity import Case, of_transformers
+from parity_texts import clip
 from tiny_images import files, loaded, save_images
 from transformers import AutoImageProcessor, AutoModel
 from transformers.image_utils import load_image
@@ -59,6 +60,7 @@ def of_tower(folder: Path) -> Callable[..., Any]:
     return answers
 
 
+_WORDS = ["cat", "ein Hund", "une forêt", "snow", "the sea at night"]
 IMAGE_CASES = [
     *(
         Case("image-classification", family, with_head("ForImageClassification"), of_loaded("image-classification"), FILES,
@@ -72,6 +74,9 @@ IMAGE_CASES = [
         Case("image-feature-extraction", family, with_head("Model"), of_tower, FILES, bad=b"no image")
         for family in ("clip", "siglip")
     ),
+    Case("zero-shot-image-classification", "clip", clip, of_loaded("zero-shot-image-classification"), FILES,
+         ({"candidate_labels": _WORDS, "hypothesis_template": "{} seen from afar"}, {"candidate_labels": _WORDS}),
+         bad=b"no image"),
     *(
         Case("object-detection", family, with_head("ForObjectDetection"), of_loaded("object-detection"), FILES,
              ({"threshold": 0.3}, {}), bad=b"no image")

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from tritonsmith_build.build import build_pipeline
+from tritonsmith_build.build_joined import build
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.stagecache import StageCache
@@ -94,7 +94,7 @@ def built(names: Sequence[str | Path], repository: Path, precision: Precision | 
     """Build pipelines of this project, or of TOML files, into ``repository``."""
     for spec in specs_named([str(name) for name in names], ROOT / "pipelines"):
         progress = Progress(Console(stderr=True))
-        build_pipeline(spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision)
+        build(spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision)
     return repository
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tritonsmith_build.lint.backends import backend_of
+from tritonsmith_build.lint.backends import backend_of, is_ensemble
 from tritonsmith_build.lint.contents import ConfigFile, Model, View
 from tritonsmith_build.lint.finding import Finding
 from tritonsmith_build.lint.rules import found
@@ -42,6 +42,8 @@ def cache_in_ensembles(view: View) -> Iterator[Finding]:
 
 
 def _of_step(ensemble: str, model: Model, file: ConfigFile) -> Iterator[Finding]:
+    if is_ensemble(file.config):  # a pipeline of its own, whose answers are worth keeping where only its part is repeated
+        return
     if backend_of(file.config, model.versions.values()) != "python":  # which is worse, and has been said
         message = f"it is a step of {ensemble}: its answers take room in the cache beside the ensemble's"
         yield found("cache-on-step", file.path, FIELD, message, "cache the ensemble alone, and delete response_cache here")

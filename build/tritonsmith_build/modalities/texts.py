@@ -57,7 +57,8 @@ class Texts:
     def at(self, rows: int, shape: Shape, *, blank: bool = False) -> Arrays:
         """A batch of short texts and full rows by turns."""
         (length,) = next(iter(shape.dims.values()))
-        settings = replace(self.settings, max_length=length, buckets=(length,))
+        # What callers may send is no limit here: full rows are made of many texts.
+        settings = replace(self.settings, max_length=length, buckets=(length,), max_bytes=2**30)
         (batch,) = self._batches(settings, mixed_lengths(self.texts, rows), rows, "bucket")
         if blank:
             for name, array in batch.items():

@@ -40,23 +40,25 @@ def pipelines_in(repository: Path, target: str, backends: Collection[str], wante
         raise SmithError(
             f"no pipeline {unknown[0]}; there are: {there}", where=repository, fix="correct --pipelines or build it"
         )
-    built = {name: _target(repository, steps[name], target) for name in (wanted or steps)}
-    problems = {name: _problem(repository, name, target, entry, backends) for name, entry in built.items()}
+    built = {name: _engines(repository, steps[name], target) for name in (wanted or steps)}
+    problems = {
+        name: next(filter(None, (_problem(repository, name, target, entry, backends) for entry in entries)), None)
+        for name, entries in built.items()
+    }
     ready = tuple(name for name, problem in problems.items() if problem is None)
     not_ready = {name: problem for name, problem in problems.items() if problem is not None}
     if not ready or (wanted and not_ready):
         reasons = "; ".join(f"{name}: {problem}" for name, problem in not_ready.items()) or "it holds no pipeline"
         raise SmithError(f"nothing to serve: {reasons}", where=repository)
-    plans = [plan for name in ready for plan in built[name].get("plans", {}).values()]
+    plans = [plan for name in ready for entry in built[name] for plan in entry.get("plans", {}).values()]
     newer = ("tensorrt,version-compatible=true",) if any(plan["version_compatible"] for plan in plans) else ()
     return Found(ready, not_ready, newer)
 
 
-def _target(repository: Path, steps: Steps, target: str) -> dict[str, Any]:
-    """What the engine's manifest says of a target, nothing where it was not built for it."""
+def _engines(repository: Path, steps: Steps, target: str) -> list[dict[str, Any]]:
+    """What each engine's manifest says of a target, nothing where it was not built for it; an ensemble has one at least."""
     manifests = [manifest for step, version in steps if (manifest := read_manifest(repository / step / str(version)))]
-    found: dict[str, Any] = next((manifest["targets"].get(target, {}) for manifest in manifests), {})
-    return found
+    return [manifest["targets"].get(target, {}) for manifest in manifests] or [{}]
 
 
 def _problem(repository: Path, name: str, target: str, entry: dict[str, Any], backends: Collection[str]) -> str | None:

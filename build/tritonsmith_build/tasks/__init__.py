@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tritonsmith_build.joined import Joined
 from tritonsmith_build.task import Task
 from tritonsmith_build.tasks import (
     audio_classification,
@@ -17,6 +18,7 @@ from tritonsmith_build.tasks import (
     text_ranking,
     token_classification,
     zero_shot_classification,
+    zero_shot_image_classification,
 )
 
 TASKS: dict[str, Task] = {
@@ -34,3 +36,6 @@ TASKS: dict[str, Task] = {
     "audio-classification": audio_classification.TASK,
     "automatic-speech-recognition": automatic_speech_recognition.TASK,
 }
+
+JOINED: dict[str, Joined] = {"zero-shot-image-classification": zero_shot_image_classification.TASK}
+"""Those that several pipelines answer together."""
