@@ -150,8 +150,14 @@ def test_an_unknown_key_is_named_with_the_likely_one(tmp_path: Path, text: str, 
         ('task = "text-classification"\n', "source: missing; add it, for example [source] path = '../my-model'"),
         ('task = "text-clasification"\n', "task: unknown task 'text-clasification'; did you mean 'text-classification'?"),
         ('task = "summarize"\n', f"task: unknown task 'summarize'; known: {', '.join(TASKS)}"),
-        ('task = "text-classification"\n[source]\n', "source: exactly one of package, hub and path is needed, not none"),
-        (MINIMAL + 'package = "p"\n', "source: exactly one of package, hub and path is needed, not ['package', 'path']"),
+        (
+            'task = "text-classification"\n[source]\n',
+            "source: exactly one of package, hub, path and script is needed, not none",
+        ),
+        (
+            MINIMAL + 'package = "p"\n',
+            "source: exactly one of package, hub, path and script is needed, not ['package', 'path']",
+        ),
         (
             'task = "text-classification"\n[source]\nhub = "org/model"\n',
             "source: a hub model needs its revision, so that a rebuild gives the same model",
