@@ -118,9 +118,10 @@ def own_graph(spec: PipelineSpec, source: ModelSource, axes: Axes, dtype: str) -
     return OwnGraph(file, where, names, types, sizes, output)
 
 
-def taken(file: Path, where: str) -> tuple[str, ...]:
-    """The names of what a graph takes."""
-    return tuple(value.name for value in _opened(file, where).get_inputs())
+def taken(file: Path) -> set[str]:
+    """The names of what a graph takes. Older files count constants among them."""
+    graph = graph_alone(file).graph
+    return {value.name for value in graph.input} - {tensor.name for tensor in graph.initializer}
 
 
 def _opened(file: Path, where: str) -> Any:

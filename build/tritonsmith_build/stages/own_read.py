@@ -32,7 +32,7 @@ def graph_of_texts(spec: TextSpec, source: ModelSource, task: Task, folder: Path
     tokenizer = _tokenizer(spec, source)
     positions = min(said.get("max_position_embeddings") or NO_LIMIT, NO_LIMIT)
     max_length = greatest_length(spec, task, source.folder, tokenizer, positions)
-    takes = taken(source.folder / str(spec.source.onnx), f"{spec.file}: source.onnx")
+    takes = taken(source.folder / str(spec.source.onnx))
     facts: dict[str, Any] = {
         "positions": positions,
         "max_length": max_length,
