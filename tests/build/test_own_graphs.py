@@ -112,6 +112,8 @@ def test_the_fitted_graph_has_the_interface_of_an_engine_and_the_answers_of_the_
         ("attention_mask", TensorProto.INT32),
         ("logits", TensorProto.FLOAT),
     ]
+    names = [node.name for node in graph.node]
+    assert len({*names, ""}) == len(names) + 1  # those of the given graph have none
     np.testing.assert_allclose(run(file, input_ids=IDS, attention_mask=MASK), ROWS.sum(1), atol=1e-6)
 
 
@@ -335,6 +337,13 @@ def test_a_quantized_graph_is_made_nothing_else_of(tmp_path: Path, precision: st
     assert str(caught.value).startswith(f"{spec.file}: {said}")
     served = said_of_given(spec_of(tmp_path), TARGETS["cpu"], file.parent)
     assert served["already"] == "int8"
+
+
+@pytest.mark.parametrize("convert", ["precision:int8_from_onnx", "gpu_precision:int8_from_onnx"])
+def test_a_network_without_a_product_that_int8_takes_is_refused_it(tmp_path: Path, convert: str) -> None:
+    file = save_graph(tmp_path / "model.onnx", swapped("scores = MatMul(flat, head)", "scores = Gemm(flat, head)", IMAGES))
+    with pytest.raises(SmithError, match=r"^engine\.precision: the network has no MatMul by a weight, and nothing else"):
+        stage_function(convert)(file, tmp_path / "int8.onnx", [], leave_out="nothing")
 
 
 # The spec that `tritonsmith new` writes

@@ -53,6 +53,8 @@ def onnx_from_own_graph(graph: OwnGraph, axes: Axes, dtype: str, output: str, fi
     for part in (made.graph.node, made.graph.input, made.graph.output, made.metadata_props):
         del part[:]
     made.graph.node.extend(nodes)
+    for at, node in enumerate(made.graph.node):  # what is quantized, or kept, is told by its name
+        node.name = f"{node.name}_{at}" if node.name in ("", _PREFIX) else node.name
     dims = {name: _dims(row, graph.sizes[name]) for name, row in axes.items()}
     made.graph.input.extend(helper.make_tensor_value_info(name, _TYPES[dtype], row) for name, row in dims.items())
     sizes = ["batch", *("sequence" if size < 0 else size for size in graph.dims)]
