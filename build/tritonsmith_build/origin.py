@@ -49,7 +49,7 @@ GIVEN = Origin(
     original="own_graph:graph_from_source",
     stage="fit",
     write="own_fit:onnx_from_own_graph",
-    code=("stages/own_fit.py", "stages/own_graph.py", "stages/external.py", "stages/proof.py"),
+    code=tuple(f"stages/{name}.py" for name in ("own_fit", "own_graph", "external", "graphs", "export", "proof")),
     packages=("onnx", "onnxruntime"),
     compared="the given graph",
 )

@@ -130,6 +130,20 @@ def test_token_types_are_taken_where_the_graph_takes_them(tmp_path: Path) -> Non
     assert [value.name for value in graph.input] == ["input_ids", "attention_mask", "token_type_ids"]
 
 
+def test_a_branch_inside_a_graph_reads_what_it_read(tmp_path: Path) -> None:
+    twice = """
+  size = Size(input_ids)
+  much = Greater(size, none)
+  scores = If(much) <
+    then_branch = then () => (float[batch, 3] double) { double = Add(once, once) },
+    else_branch = otherwise () => (float[batch, 3] single) { single = Identity(once) }
+  >
+}"""
+    save_texts(tmp_path / "model", SUMS.replace("scores = R", "once = R").replace("\n}", twice))
+    file = fitted(spec_of(tmp_path))
+    np.testing.assert_allclose(run(file, input_ids=IDS, attention_mask=MASK), 2 * ROWS.sum(1), atol=1e-6)
+
+
 def test_an_answer_for_each_token_stays_one(tmp_path: Path) -> None:
     save_texts(tmp_path / "model", TOKENS)
     file = fitted(spec_of(tmp_path, "token-classification"))

@@ -47,6 +47,7 @@ CONSTANTS: dict[str, NDArray[np.generic]] = {
     "head": _DRAW.normal(0, 6, (5, 4)).astype(np.float32),
     "first": np.array([0], np.int64),
     "last": np.array([-1], np.int64),
+    "none": np.array(0, np.int64),
     "middle": np.array([1], np.int64),
 }
 

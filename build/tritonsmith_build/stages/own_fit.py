@@ -14,6 +14,7 @@ from tritonsmith_steps.lengths import MASK
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.modality import Axis
 from tritonsmith_build.reduced import FILE
+from tritonsmith_build.stages.export import strip_notes
 from tritonsmith_build.stages.own_graph import Axes, OwnGraph, already
 from tritonsmith_build.stages.proof import weight_shares
 from tritonsmith_build.tables import Pooling
@@ -50,7 +51,7 @@ def onnx_from_own_graph(graph: OwnGraph, axes: Axes, dtype: str, output: str, fi
     raw = _PREFIX + graph.output
     after = POOLED[graph.pooling](raw, made.graph) if graph.pooling else []
     nodes = [*before, *made.graph.node, *after, _cast(after[-1].output[0] if after else raw, output, TensorProto.FLOAT)]
-    for part in (made.graph.node, made.graph.input, made.graph.output, made.metadata_props):
+    for part in (made.graph.node, made.graph.input, made.graph.output):
         del part[:]
     made.graph.node.extend(nodes)
     for at, node in enumerate(made.graph.node):  # what is quantized, or kept, is told by its name
@@ -59,8 +60,8 @@ def onnx_from_own_graph(graph: OwnGraph, axes: Axes, dtype: str, output: str, fi
     made.graph.input.extend(helper.make_tensor_value_info(name, _TYPES[dtype], row) for name, row in dims.items())
     sizes = ["batch", *("sequence" if size < 0 else size for size in graph.dims)]
     made.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, sizes))
-    made.doc_string = made.graph.doc_string = ""
     onnx.save(made, file)
+    strip_notes(file)
     write_figures(file.parent / FILE, {**({"already": kind} if kind else {}), "weights": weight_shares(file)})
 
 
