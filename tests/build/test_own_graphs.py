@@ -183,6 +183,32 @@ def test_weights_beside_the_graph_are_hashed_and_come_inside(tmp_path: Path) -> 
     np.testing.assert_allclose(run(file, input_ids=IDS, attention_mask=MASK), ROWS.sum(1), atol=1e-6)
 
 
+def test_of_the_hub_the_graph_is_asked_for_and_then_what_it_keeps_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = save_texts(tmp_path / "model", external=True), []
+
+    def download(name: str, *, revision: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    source = locate(spec_of(tmp_path, source={"hub": "org/model", "revision": "8c1f9ab", "onnx": "model.onnx"}))
+    assert set(source.weights) == {"model.onnx", "weights.bin"}
+    assert "model.onnx" in asked[0]
+    assert not {"*.safetensors", "pytorch_model*.bin"} & set(asked[0])  # of a model that has both, one is enough
+    assert asked[1:] == [["weights.bin"]]
+
+
+def test_what_an_exporter_noted_is_not_served(tmp_path: Path) -> None:
+    file = save_texts(tmp_path / "model") / "model.onnx"
+    model = onnx.load(file)
+    model.graph.node[0].metadata_props.add(key="stack", value="/home/somebody/export.py")
+    onnx.save(model, file)
+    assert b"somebody" in file.read_bytes()
+    assert b"somebody" not in fitted(spec_of(tmp_path)).read_bytes()
+
+
 # What is refused
 
 
