@@ -26,7 +26,7 @@ run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build demo sentiment
 
 serve: .venv/run.stamp
-	$(BIN)/python -m tritonsmith_build build sentiment embeddings
+	$(BIN)/python -m tritonsmith_build build sentiment embeddings imagenet
 	$(BIN)/python -m tritonsmith_build serve
 
 test: lint .venv/bindings.stamp

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tritonsmith_build.choosing import Choosing
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.host import GpuHost, gpu_host
+from tritonsmith_build.origin import origin_of, stage_function
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.proving import Graph, Proving
 from tritonsmith_build.publish import Built, Proved, Publication
+from tritonsmith_build.reduced import said_of_given
+from tritonsmith_build.scripted import folder_from_script
 from tritonsmith_build.source import locate
 from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
 from tritonsmith_build.stages.gate import check
@@ -21,7 +24,7 @@ from tritonsmith_build.targets import TARGETS, TargetName
 from tritonsmith_build.work import Work, figures_in, megabytes, write_figures
 
 if TYPE_CHECKING:
-    from tritonsmith_build.stages.graphs import EngineGraph
+    from tritonsmith_build.stages.verify import Original
 
 
 def build_pipeline(
@@ -56,14 +59,16 @@ class _Build:
         self.work, self.spec, self.host = work, work.spec, host
         self.task, self.modality = work.task, work.modality
         self.target_name, self.target = target, TARGETS[target]
+        self.origin = origin_of(self.spec)
 
     def into(self, repository: Path) -> Built:
+        made = folder_from_script(self.work) if self.spec.source.script else None
         with self.work.progress.stage(self.spec.name, "load") as stage:
-            self.source = locate(self.spec)
+            self.source = locate(self.spec, made)
             stage.note = ", ".join(f"{name} {sha[:12]}" for name, sha in self.source.weights.items())
         read = self._read()
         self.work.know(self.modality.facts.model_validate_json((read / "facts.json").read_text()), read)
-        fp32 = self._exported()
+        fp32 = self._fp32()
         fp32.record["verify"] = self._verify(fp32)
         graph = Proving(self.work, fp32).proved(self.target.routes[self.spec.engine.precision])
         record = {"verify": fp32.record["verify"], **graph.record}
@@ -92,30 +97,27 @@ class _Build:
             read(spec, self.source, folder)
 
         wishes = [part.model_dump(mode="json") for part in (spec.input, spec.output)]
-        reader = f"stages/{self.modality.reads.partition(':')[0]}.py"
+        reader = f"stages/{self.origin.reads(self.modality).partition(':')[0]}.py"
         shared = ("stages/read.py", "stages/beside.py", "facts.py", "task.py", "tasks/labels.py")
-        own = code(*shared, reader, *self.modality.code, self.task.file)
-        self._read_key = digest(
-            own, versions("transformers", "tokenizers"), spec.task, wishes, self.source.files, self.source.adapter_files
-        )
+        own = code(*shared, reader, *self.origin.read_code, *self.modality.code, self.task.file)
+        named = (spec.source.onnx, spec.source.output, self.source.weights)
+        files = (self.source.files, self.source.adapter_files)
+        self._read_key = digest(own, versions("transformers", "tokenizers"), spec.task, wishes, named, *files)
         return self.work.stage("read", self._read_key, make)
 
     @functools.cached_property
-    def _graph(self) -> EngineGraph:
-        from tritonsmith_build.stages.model import graph_from_source
+    def _original(self) -> Original:
+        made: Original = stage_function(self.origin.original)(self.spec, self.source, self.work.facts)
+        return made
 
-        return graph_from_source(self.spec, self.source, self.work.facts)
-
-    def _exported(self) -> Graph:
+    def _fp32(self) -> Graph:
         def make(folder: Path) -> None:
-            from tritonsmith_build.stages.export import onnx_from_graph
+            axes, file = self.modality.axes(self.work.facts), folder / "model.onnx"
+            stage_function(self.origin.write)(self._original, axes, self.modality.dtypes, self.task.engine_output, file)
 
-            axes = self.modality.axes(self.work.facts)
-            onnx_from_graph(self._graph, axes, self.modality.dtypes, self.task.engine_output, folder / "model.onnx")
-
-        own = code("stages/export.py", "stages/graphs.py", "stages/model.py")
-        key = digest(own, self._read_key, versions("torch", "onnx", "onnxscript", "transformers", "peft"))
-        return Graph(self.work.stage("export", key, make, megabytes("model.onnx")) / "model.onnx", key, {})
+        key = digest(code(*self.origin.code), self._read_key, versions(*self.origin.packages))
+        folder = self.work.stage(self.origin.stage, key, make, megabytes("model.onnx"))
+        return Graph(folder / "model.onnx", key, said_of_given(self.spec, self.target, folder))
 
     def _verify(self, exported: Graph) -> list[dict[str, Any]]:
         work, rows = self.work, self.spec.engine.max_batch_size
@@ -124,12 +126,12 @@ class _Build:
             from tritonsmith_build.stages.verify import verify
 
             shapes = self.modality.shapes(work.facts)
-            figures = verify(self._graph, exported.file, work.gate, shapes, max_batch_size=rows)
+            figures = verify(self._original, exported.file, work.gate, shapes, max_batch_size=rows)
             write_figures(folder / "verify.json", figures)
 
         def note(folder: Path) -> str:
             worst = max(row["max_abs_difference"] for row in figures_in(folder / "verify.json"))
-            return f"differs from PyTorch by at most {worst:.1e}"
+            return f"differs from {self.origin.compared} by at most {worst:.1e}"
 
         own = code("stages/verify.py")
         key = digest(own, work.proved_by, exported.key, versions("onnxruntime"), work.gate.key, rows)
@@ -148,7 +150,7 @@ class _Build:
             planning.build(graph.file, folder, work.cache.root / "timings")
 
         def prove(folder: Path) -> None:
-            write_figures(folder / "plan.json", planning.prove(plan, exported, self._graph, samples, labels))
+            write_figures(folder / "plan.json", planning.prove(plan, exported, self._original, samples, labels))
 
         own = code("gpu/plan.py", "gpu/logger.py", "gpu/options.py", "gpu/profiles.py", "gpu/planning.py")
         key = digest(own, graph.key, planning.depends_on)

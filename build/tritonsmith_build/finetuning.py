@@ -45,6 +45,9 @@ def finetune_for(
     if not isinstance(spec, TextClassification) or not spec.output.labels:
         fix = "give it task = 'text-classification' and [output] labels = […], in the order of their numbers"
         raise SmithError("names no classes to learn", where=spec.file, fix=fix)
+    if spec.source.onnx or spec.source.script:
+        fix = "give the weights: source.path, source.package or source.hub alone"
+        raise SmithError("only weights that transformers loads can be fine-tuned", where=f"{spec.file}: source", fix=fix)
     target = output or (spec.beside(spec.source.adapter) if spec.source.adapter else None)
     if target is None:
         raise SmithError("names no adapter", where=spec.file, fix="set source.adapter, or give --output")

@@ -82,8 +82,10 @@ class Modality:
     facts: type[ModelFacts]
     """What a build reads from the model and keeps beside the spec."""
     reads: str
-    """``module:function`` below ``stages``: ``function(spec, source, task, config, folder)`` gives the ``Model`` that the
+    """``module:function`` below ``stages``: ``function(spec, source, task, folder)`` gives the ``Model`` that the
     task's own facts are read from and the facts of this modality, and puts ``files`` into ``folder``."""
+    reads_graph: str | None
+    """The same where the model is a graph that somebody else exported; None where that is not served."""
     code: tuple[str, ...]
     """Files of this package that the build's own inputs depend on."""
     steps: tuple[str, ...]

@@ -48,7 +48,7 @@ class Said:
     def by(cls, folder: Path) -> Said:
         """The files in a folder. Raises SmithError where it is no model's."""
         config = json_in(folder / "config.json")
-        if not config:
+        if not config and not graphs_in(folder):
             raise SmithError("holds no config.json", where=folder, fix="give a folder that save_pretrained wrote, or a hub id")
         beside = json_in(folder / "preprocessor_config.json")
         named = config.get("id2label") or {str(at): f"LABEL_{at}" for at in range(config.get("num_labels", 2))}
@@ -70,6 +70,13 @@ class Guess:
     task: str
     why: str
     where: Callable[[Said], bool] = lambda said: True
+
+
+def graphs_in(folder: Path) -> list[str]:
+    """The ONNX files of a folder that holds no weights, as ``source.onnx`` names them."""
+    if any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
+        return []
+    return sorted(file.relative_to(folder).as_posix() for place in (folder, folder / "onnx") for file in place.glob("*.onnx"))
 
 
 def _infers(said: Said) -> bool:
@@ -147,8 +154,14 @@ def _guessed(said: Said, model: str) -> Setting:
 def _local(folder: Path, pipelines: Path) -> tuple[Setting, ...]:
     if not folder.is_dir():
         raise SmithError("no such folder", where=folder, fix="correct it, or give a hub id as owner/name")
+    graphs = graphs_in(folder)
+    if len(graphs) > 1:
+        fix = "keep one of them there, or write the spec yourself: [source] path and onnx"
+        raise SmithError(f"holds several graphs: {', '.join(graphs)}", where=folder, fix=fix)
     # From where the spec will lie: the two move together.
-    return (Setting("source.path", os.path.relpath(folder.resolve(), pipelines.resolve()), "taken from the spec's own folder"),)
+    path = os.path.relpath(folder.resolve(), pipelines.resolve())
+    graph = [Setting("source.onnx", name, "it holds a graph and no weights") for name in graphs]
+    return Setting("source.path", path, "taken from the spec's own folder"), *graph
 
 
 def _hub(model: str, revision: str | None) -> tuple[Setting, ...]:

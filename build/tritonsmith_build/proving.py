@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tritonsmith_build.origin import stage_function
 from tritonsmith_build.outputs import run_all
 from tritonsmith_build.stagecache import code, digest, versions
 from tritonsmith_build.stages.gate import GateError, check
@@ -39,7 +39,7 @@ class Proving:
     def proved(self, routes: Sequence[Route]) -> Graph:
         """The first graph that passes the gate, with its figures. Raises GateError where none does."""
         if not routes:
-            return replace(self.fp32, record={**self.fp32.record, "weights": {"float": 1.0}, "gate": self._gated(self.fp32)})
+            return replace(self.fp32, record={"weights": {"float": 1.0}, **self.fp32.record, "gate": self._gated(self.fp32)})
         for route in routes:
             converted = self._converted(route)
             try:
@@ -60,8 +60,7 @@ class Proving:
         work = self.work
 
         def make(folder: Path) -> None:
-            module, _, function = route.function.partition(":")
-            convert = getattr(import_module(f"tritonsmith_build.stages.{module}"), function)
+            convert = stage_function(route.function)
             data = list(work.calibration.batches(1))
             convert(self.fp32.file, folder / "model.onnx", data, leave_out=route.leave_out)
             _write_shares(folder)

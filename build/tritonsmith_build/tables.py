@@ -23,24 +23,48 @@ class Table(BaseModel):
 
 
 class Source(Table):
-    """Where the model comes from: exactly one of ``package``, ``hub`` and ``path``."""
+    """Where the model comes from: exactly one of ``package``, ``hub``, ``path`` and ``script`` gives its folder.
+
+    ``onnx`` names a graph in that folder, which then is the model; without it weights are loaded and exported.
+    """
 
     package: Text | None = None
     folder: str = "."
     hub: Text | None = None
     revision: Text | None = None
     path: Path | None = None
+    script: Path | None = None
+    onnx: Text | None = None
+    output: Text | None = None
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="of the weights file; checked when given")
     adapter: Path | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [key for key in ("package", "hub", "path") if getattr(self, key) is not None]
+        places = ("package", "hub", "path", "script")
+        given = [key for key in places if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"exactly one of package, hub and path is needed, not {given or 'none'}")
+            raise ValueError(f"exactly one of {', '.join(places[:-1])} and {places[-1]} is needed, not {given or 'none'}")
         if self.hub and not self.revision:
             raise ValueError("a hub model needs its revision, so that a rebuild gives the same model")
         return self
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> Self:
+        if self.onnx and not (self.onnx.endswith(".onnx") and _stays_inside(self.onnx)):
+            raise ValueError(f"onnx is {self.onnx!r}; give the path of an .onnx file inside the model's folder")
+        if self.onnx and self.adapter:
+            raise ValueError("an adapter cannot be merged into an ONNX graph; leave adapter out, or give weights")
+        if self.output and not self.onnx:
+            raise ValueError("output names an output of an ONNX graph; say onnx too")
+        if self.script and self.sha256:
+            raise ValueError("sha256 pins a file that is there, a script makes one; let the script check what it reads")
+        return self
+
+
+def _stays_inside(path: str) -> bool:
+    """Whether a path stays in the folder that it is taken from."""
+    return not Path(path).is_absolute() and ".." not in Path(path).parts
 
 
 class Input(Table):

@@ -46,6 +46,8 @@ class TextModel(Model[Spec]):
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+    pools: bool = False
+    """Whether it makes one vector of a text by itself."""
 
 
 @dataclass(frozen=True)

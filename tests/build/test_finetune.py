@@ -213,8 +213,12 @@ def error_of(spec: PipelineSpec, data: Data) -> str:
         ({"output": {}}, "names no classes to learn; give it task = 'text-classification' and [output] labels = […]"),
         ({"task": "feature-extraction", "output": {}, "gate": {}}, "names no classes to learn; give it task = "),
         ({"source": {"path": "model"}}, "names no adapter; set source.adapter, or give --output"),
+        (
+            {"source": {"path": "model", "onnx": "a.onnx"}},
+            "source: only weights that transformers loads can be",
+        ),
     ],
-    ids=["no-labels", "another-task", "no-adapter"],
+    ids=["no-labels", "another-task", "no-adapter", "graph"],
 )
 def test_a_spec_that_cannot_be_learnt_for_is_refused(
     sample: Callable[[str], Path], tmp_path: Path, changes: dict[str, Any], said: str

@@ -62,6 +62,9 @@ ACCEPTED: dict[str, Change] = {
     "a step without batches takes the batch as a dimension":
         added(joined("whole", "rows") | plain("whole", "[-1, 2]", "[-1, 2]", "") | plain("rows", "[2]", "[2]")),
     "an ensemble is a step": added(ensemble("outer", [("chain", "X", "Y")]) | chain(("X", "Y"))),
+    "an ensemble that is a step keeps its answers": both(
+        added(ensemble("outer", [("chain", "X", "Y")]) | chain(("X", "Y"))),
+        edited("chain/config.pbtxt", lambda config: setattr(config.response_cache, "enable", True))),
     "a queue without a limit is behind one that has one":
         added(joined("works", "works_on") | plain("works", "[2]", "[2]")
               | plain("works_on", "[2]", "[2]", "max_batch_size: 32 dynamic_batching { }")),

@@ -27,7 +27,7 @@ from tritonsmith_build.tasks import TASKS
 if TYPE_CHECKING:
     import tensorrt
 
-    from tritonsmith_build.stages.graphs import EngineGraph
+    from tritonsmith_build.stages.verify import Original
 
 _GATE_ROWS = 8
 
@@ -75,7 +75,7 @@ class Planning:
         cache.save()
         (folder / "model.plan").write_bytes(plan)
 
-    def prove(self, plan: Path, fp32: Path, graph: EngineGraph, samples: Samples, labels: Sequence[int]) -> dict[str, Any]:
+    def prove(self, plan: Path, fp32: Path, original: Original, samples: Samples, labels: Sequence[int]) -> dict[str, Any]:
         """Read, verify and measure the plan on the GPU; what its manifest entry says.
 
         Raises SmithError where it is not of its precision or answers with what is no number. Whether its answers pass the
@@ -85,9 +85,9 @@ class Planning:
         if host.trt.__name__.partition(".")[0] not in MODULES:
             what = f"{host.trt.__name__} builds plans of another format, which Triton cannot load"
             raise SmithError(what, where="--target tensorrt", fix="use TensorRT itself")
-        from tritonsmith_build.gpu.running import PlanRunner, TorchRunner
+        from tritonsmith_build.gpu.running import PlanRunner, reference_of
 
-        run, reference = PlanRunner(host.trt, plan.read_bytes(), self.profiles), TorchRunner(graph)
+        run, reference = PlanRunner(host.trt, plan.read_bytes(), self.profiles), reference_of(original)
         found = shares(layers_of(host.trt, run.engine))
         sizes = {"plan_bytes": plan.stat().st_size, "fp32_bytes": fp32.stat().st_size}
         check_precision(engine.precision, found, **sizes, whole=not options.version_compatible)

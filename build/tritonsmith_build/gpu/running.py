@@ -13,9 +13,12 @@ from tritonsmith_steps.arrays import Arrays
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.logger import logger_of
 from tritonsmith_build.gpu.profiles import Profile
+from tritonsmith_build.gpu.verify import Run
 
 if TYPE_CHECKING:
     import tensorrt
+
+    from tritonsmith_build.stages.verify import Original
 
 _WARM_RUNS = 10
 
@@ -96,6 +99,11 @@ class PlanRunner:
 
 def _event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def reference_of(original: Original) -> Run:
+    """What a plan is compared with: a model of PyTorch on the GPU, and a graph that was given where it runs, on the CPU."""
+    return TorchRunner(original) if isinstance(original, torch.nn.Module) else original.answer
 
 
 class TorchRunner:

@@ -150,6 +150,7 @@ IMAGES = Modality(
     step="pixels",
     facts=ImageFacts,
     reads="read_images:model_of_images",
+    reads_graph="own_read:graph_of_images",
     code=("modalities/images.py", "modalities/drawn.py", "modalities/folders.py"),
     steps=("pictures.py", "pixels.py"),
     files=(),

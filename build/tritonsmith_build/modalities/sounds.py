@@ -131,6 +131,7 @@ SOUNDS = Modality(
     step="waves",
     facts=SoundFacts,
     reads="read_sounds:model_of_sounds",
+    reads_graph=None,
     code=("modalities/sounds.py", "modalities/voiced.py", "modalities/folders.py", "stages/hearing.py"),
     steps=("sounds.py", "waves.py", "bands.py"),
     files=(),

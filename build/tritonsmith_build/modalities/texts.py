@@ -151,6 +151,7 @@ TEXTS = Modality(
     step="tokenize",
     facts=TextFacts,
     reads="read_texts:model_of_texts",
+    reads_graph="own_read:graph_of_texts",
     code=("modalities/texts.py", "examples.py"),
     steps=("items.py", "readers.py", "tokenize.py"),
     files=("tokenizer.json",),

@@ -43,7 +43,7 @@ def onnx_from_graph(graph: EngineGraph, axes: Axes, dtypes: Mapping[str, str], o
             external_data=False,
             verbose=False,
         )
-    _strip_notes(file)
+    strip_notes(file)
 
 
 def _dynamic(axes: Axes) -> dict[str, dict[int, Any]]:
@@ -66,7 +66,7 @@ def _dim(axis: Axis) -> Any:
     return axis.multiple * torch.export.Dim(f"{axis.name}_pieces", min=least, max=most)
 
 
-def _strip_notes(file: Path) -> None:
+def strip_notes(file: Path) -> None:
     """Take out the exporter's notes: they hold paths of the machine that built the file, and more text than graph."""
     model = onnx.load(file)
     graph = model.graph

@@ -17,7 +17,7 @@ from tritonsmith_build.leave_out import LEAVE_OUT
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.half import Half, kept_in_fp32, with_finite_masks
 from tritonsmith_build.stages.modelopt_apart import run_apart
-from tritonsmith_build.stages.precision import matmuls_to_quantize
+from tritonsmith_build.stages.precision import check_products, matmuls_to_quantize
 from tritonsmith_build.stages.smooth import smoothed
 
 
@@ -37,6 +37,7 @@ def bf16_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
 def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *, leave_out: str | None = None) -> None:
     """Write ``source`` with its weight MatMuls in symmetric INT8, those that ``leave_out`` names and all else in FP16."""
     model = with_finite_masks(onnx.load(source))
+    check_products(model)
     chosen = matmuls_to_quantize(model, LEAVE_OUT[leave_out] if leave_out else frozenset())
     with quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made, file = smoothed(model, calibration), Path(scratch) / "smooth.onnx"

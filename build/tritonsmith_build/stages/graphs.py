@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from tritonsmith_steps.arrays import Arrays
 
 from tritonsmith_build.stages.hearing import Lengths, hear_apart, least_samples
 from tritonsmith_build.tables import Pooling
@@ -26,6 +29,14 @@ class EngineGraph(nn.Module):
     def __init__(self, model: nn.Module, select: Select) -> None:
         super().__init__()
         self.model, self.select = model, select
+
+    called = "PyTorch"
+
+    def answer(self, batch: Arrays) -> NDArray[np.float32]:
+        """The engine's output for a batch, on the CPU."""
+        with torch.inference_mode():
+            made: NDArray[np.float32] = self(**{name: torch.from_numpy(array) for name, array in batch.items()}).numpy()
+        return made
 
     def answered(self, inputs: Inputs) -> Tensor:
         """The task's output for a batch, FP32."""

@@ -11,6 +11,7 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from tritonsmith_steps.arrays import Arrays
 
+from tritonsmith_build.errors import SmithError
 from tritonsmith_build.leave_out import AFTER_GELU, BEFORE_GELU, LEAVE_OUT
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.smooth import smoothed, weighted_matmuls
@@ -43,6 +44,7 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
     that share its batch, as it would with scales taken from each batch (ONNX Runtime's dynamic quantization).
     """
     model = onnx.load(source)
+    check_products(model)
     nodes = matmuls_to_quantize(model, LEAVE_OUT[leave_out])
     with quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         smooth, made = Path(scratch) / "smooth.onnx", Path(scratch) / target.name
@@ -64,6 +66,13 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
         )
         shutil.move(made, target)
+
+
+def check_products(model: onnx.ModelProto) -> None:
+    """Raise SmithError where there is nothing that INT8 takes: a convolutional network may have no MatMul at all."""
+    if not weighted_matmuls(model):
+        what = "the network has no MatMul by a weight, and nothing else is quantized"
+        raise SmithError(what, where="engine.precision", fix="use fp32, fp16 or bf16")
 
 
 _SQUASHERS = ("Sigmoid", "Tanh", "Erf")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.origin import origin_of, stage_function
 from tritonsmith_build.source import ModelSource
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import TASKS
@@ -17,11 +15,9 @@ from tritonsmith_build.tasks import TASKS
 def read(spec: PipelineSpec, source: ModelSource, folder: Path) -> None:
     """Write ``facts.json`` and the modality's files to ``folder``; SmithError where spec and model do not fit."""
     task = TASKS[spec.task]
-    config = loaded(AutoConfig, source, spec)
-    module, _, function = task.modality.reads.partition(":")
-    model, own = getattr(import_module(f"tritonsmith_build.stages.{module}"), function)(spec, source, task, config, folder)
+    model, own = stage_function(origin_of(spec).reads(task.modality))(spec, source, task, folder)
     facts = task.modality.facts.model_validate({
-        "model_type": config.model_type,
+        "model_type": model.config.model_type,
         "weights": source.weights,
         "adapter": {name: digest for name, digest in source.adapter_files.items() if name.startswith("adapter_")},
         **own,

@@ -31,16 +31,20 @@ _NEAR = 1e-5
 
 
 def model_of_images(
-    spec: ImageSpec, source: ModelSource, task: Task, config: PreTrainedConfig, folder: Path
+    spec: ImageSpec, source: ModelSource, task: Task, folder: Path
 ) -> tuple[ImageModel[ImageSpec], dict[str, Any]]:
     """The model, and its facts as ``ImageFacts`` has them. Raises SmithError for a processor that cannot be translated."""
-    # Pillow's: the one that any machine has, and the one that the step is made of.
-    with quiet():  # each processor that could have another backend says so
-        processor = loaded(transformers.AutoImageProcessor, source, spec, backend="pil")
+    config, processor = loaded(transformers.AutoConfig, source, spec), image_processor(spec, source)
     where = f"{spec.file}: source"
     facts = translated(processor, where=where)
     name = type(processor).__name__.removesuffix("Pil")
     return ImageModel(spec, source.folder, config, name, dims=partial(_dims, where, task, config, facts)), facts
+
+
+def image_processor(spec: ImageSpec, source: ModelSource) -> Any:
+    """Pillow's: the one that any machine has, and the one that the step is made of."""
+    with quiet():  # each processor that could have another backend says so
+        return loaded(transformers.AutoImageProcessor, source, spec, backend="pil")
 
 
 def _dims(where: str, task: Task, config: PreTrainedConfig, read: Mapping[str, Any], answers: Any) -> tuple[int, ...]:

@@ -30,14 +30,14 @@ _NEAR = 1e-4
 
 
 def model_of_sounds(
-    spec: SoundSpec, source: ModelSource, task: Task, config: PreTrainedConfig, folder: Path
+    spec: SoundSpec, source: ModelSource, task: Task, folder: Path
 ) -> tuple[SoundModel[SoundSpec], dict[str, Any]]:
     """The model, and its facts as ``SoundFacts`` has them.
 
     Raises SmithError for a feature extractor that cannot be translated, and for a model that answers a recording otherwise
     where a longer one stands beside it.
     """
-    where = f"{spec.file}: source"
+    where, config = f"{spec.file}: source", loaded(transformers.AutoConfig, source, spec)
     extractor = loaded(transformers.AutoFeatureExtractor, source, spec)
     facts = translated(extractor, config, where=where)
     waves = not facts.get("bands")

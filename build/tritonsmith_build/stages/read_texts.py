@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import default_buckets
@@ -19,13 +19,12 @@ from tritonsmith_build.tables import TextSpec
 from tritonsmith_build.task import Task, TextModel
 
 ENGINE_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
+NO_LIMIT = 10**6  # tokenizers without a length of their own say 10**30
 
 
-def model_of_texts(
-    spec: TextSpec, source: ModelSource, task: Task, config: PreTrainedConfig, folder: Path
-) -> tuple[TextModel[TextSpec], dict[str, Any]]:
+def model_of_texts(spec: TextSpec, source: ModelSource, task: Task, folder: Path) -> tuple[TextModel[TextSpec], dict[str, Any]]:
     """The model with its tokenizer, and its facts as ``TextFacts`` has them; writes ``tokenizer.json``."""
+    config = loaded(AutoConfig, source, spec)
     tokenizer = loaded(AutoTokenizer, source, spec)
     if not tokenizer.is_fast:
         fix = "convert it with transformers to a tokenizer.json"
@@ -33,7 +32,7 @@ def model_of_texts(
     with torch.device("meta"):  # the shapes of the model without its memory
         model = getattr(transformers, task.auto_model).from_config(config)
     positions = positions_of(model, config)
-    max_length = _max_length(spec, task, source.folder, tokenizer, positions)
+    max_length = greatest_length(spec, task, source.folder, tokenizer, positions)
     facts = {
         "positions": positions,
         "max_length": max_length,
@@ -43,11 +42,12 @@ def model_of_texts(
         "pad_type_id": tokenizer.pad_token_type_id,
         "truncation_side": "left" if tokenizer.truncation_side == "left" else "right",
     }
-    _write(tokenizer, folder / "tokenizer.json")
+    write_tokenizer(tokenizer, folder / "tokenizer.json")
     return TextModel(spec, source.folder, config, tokenizer, max_length), facts
 
 
-def _write(tokenizer: PreTrainedTokenizerBase, file: Path) -> None:
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, file: Path) -> None:
+    """Write a fast tokenizer as one file, without padding and cutting."""
     backend = tokenizer.backend_tokenizer
     # Both are the caller's business: a file may carry a fixed padding that makes every short text five times its price.
     backend.no_padding()
@@ -60,14 +60,15 @@ def positions_of(model: torch.nn.Module, config: PreTrainedConfig) -> int:
 
     A position table with a padding row (RoBERTa and its kin) begins counting after it, so that many rows are not usable.
     """
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or _NO_LIMIT
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None) or NO_LIMIT
     for name, module in model.named_modules():
         if "position" in name and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
             return int(positions) - module.padding_idx - 1
     return int(positions)
 
 
-def _max_length(spec: TextSpec, task: Task, folder: Path, tokenizer: PreTrainedTokenizerBase, positions: int) -> int:
+def greatest_length(spec: TextSpec, task: Task, folder: Path, tokenizer: PreTrainedTokenizerBase, positions: int) -> int:
+    """How many tokens a row has at most: as the spec says it, else the model's files. Raises SmithError for too many."""
     wished = spec.input.max_length or (spec.input.buckets[-1] if spec.input.buckets else None)
     if wished is not None:
         if wished > positions:
@@ -80,7 +81,7 @@ def _max_length(spec: TextSpec, task: Task, folder: Path, tokenizer: PreTrainedT
     if isinstance(length := sentence_bert.get("max_seq_length"), int):
         return min(length, positions)
     limit = min(int(tokenizer.model_max_length), positions, *([task.longest] if task.longest else []))
-    if limit >= _NO_LIMIT:
+    if limit >= NO_LIMIT:
         raise SmithError("the model names no greatest length", where=f"{spec.file}: input.max_length", fix="set it")
     return limit
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.stages.beside import json_in
 from tritonsmith_build.tables import Count, Flag, Gate, Pooling, Share, Table, TextSpec
-from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+from tritonsmith_build.task import TEXT, Task, Tensor, TextModel, option
 
 _POOLING: dict[str, Pooling] = {
     "pooling_mode_cls_token": "cls",
@@ -44,16 +41,16 @@ class FeatureExtraction(TextSpec):
     gate: EmbedGate = EmbedGate()
 
 
-def facts(model: Model[FeatureExtraction]) -> dict[str, Any]:
+def facts(model: TextModel[FeatureExtraction]) -> dict[str, Any]:
     """Pooling and normalization as sentence-transformers' files beside the model define them, else mean and none."""
     spec, folder, config = model.spec, model.folder, model.config
     modules = [entry["type"].rpartition(".")[2] for entry in json_in(folder / "modules.json", default=[])]
     if unknown := [module for module in modules if module not in ("Transformer", "Pooling", "Normalize")]:
         fix = "only Transformer, Pooling and Normalize can be served"
         raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
-    pooling = _own_pooling(spec, config) or spec.output.pooling or _pooling(spec, folder)
+    pooling = _own_pooling(model) or spec.output.pooling or _pooling(spec, folder)
     normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
-    kept, width = spec.output.truncate_dim, config.projection_dim if pooling == "model" else config.hidden_size
+    kept, width = spec.output.truncate_dim, config.projection_dim if hasattr(config, "vision_config") else config.hidden_size
     if kept and kept > width:
         fix = f"set truncate_dim <= {width}"
         raise SmithError(f"a vector has {width} values", where=f"{spec.file}: output.truncate_dim", fix=fix)
@@ -68,11 +65,12 @@ def facts(model: Model[FeatureExtraction]) -> dict[str, Any]:
     }
 
 
-def _own_pooling(spec: FeatureExtraction, config: PreTrainedConfig) -> Literal["model"] | None:
-    """Whether texts are one side of a model that compares them with images, and are made vectors as it does it itself."""
-    if not hasattr(config, "vision_config"):
+def _own_pooling(model: TextModel[FeatureExtraction]) -> Literal["model"] | None:
+    """Whether texts are one side of a model that compares them with images, or a graph's, made vectors as it does it itself."""
+    spec, config = model.spec, model.config
+    if not (model.pools or hasattr(config, "vision_config")):
         return None
-    if config.model_type != "clip":
+    if not model.pools and config.model_type != "clip":
         fix = "only CLIP's can be served"
         raise SmithError(f"texts of {config.model_type} are made vectors in its own way", where=f"{spec.file}: source", fix=fix)
     if spec.output.pooling:
