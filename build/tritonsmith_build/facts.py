@@ -46,6 +46,8 @@ class TextFacts(ModelFacts):
     masks: PositiveInt = 1
     pooling: Pooling | Literal["model"] = "mean"
     """``model``: what the model itself makes of all tokens."""
+    fill: int = 0
+    """Tokens that the model was trained to have in every row, whatever the text; its graph fills them up."""
     prompts: dict[str, str] = Field(default_factory=dict)
     prompt: str | None = None
 

@@ -109,5 +109,5 @@ class Modality:
     samples: Callable[[PipelineSpec, Any, Task, Path, Purpose], Samples]
     """``samples(spec, facts, task, folder, purpose)``: the spec's own, or those that this package brings. ``folder`` has
     ``files``."""
-    graph: Callable[[torch.nn.Module, Callable[..., Any]], torch.nn.Module]
-    """``graph(model, select)``: the model behind the engine's inputs, ``select`` picks what leaves it."""
+    graph: Callable[[torch.nn.Module, Callable[..., Any], Any], torch.nn.Module]
+    """``graph(model, select, facts)``: the model behind the engine's inputs, ``select`` picks what leaves it."""

@@ -34,9 +34,8 @@ def _step(spec: PipelineSpec, step: OwnStep | PartStep) -> Message:
 
 
 def _config(spec: PipelineSpec, joined: Joined, step: OwnStep) -> Message:
-    """A step that callers reach through nothing else has a queue with an end."""
-    asked = {tensor.name for tensor in (*joined.inputs, *joined.options)}
-    first = {tensor.name for tensor in step.inputs} <= asked
-    batching = queue(spec.serving) if first else {}
+    """A step that takes what callers send has a queue with an end, and shelters those after it."""
+    asked = {tensor.name for tensor in joined.options}
+    batching = queue(spec.serving) if asked & {tensor.name for tensor in step.inputs} else {}
     made = python_step(spec, f"{spec.name}_{step.suffix}", step.inputs, step.outputs, batching)
     return {**made, "max_batch_size": spec.input.max_labels} if step.several else made  # type: ignore[attr-defined]

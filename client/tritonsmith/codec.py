@@ -109,13 +109,6 @@ TASKS: dict[str, Task] = {
         encode_images, decode_top_classes, {"top_k": TOP_K, "function_to_apply": _FUNCTION}, item="image", called="classes"
     ),
     "image-feature-extraction": Task(encode_images, decode_vectors, {}, item="image", called="embedding"),
-    "zero-shot-image-classification": Task(
-        encode_images,
-        decode_all_classes,
-        {"candidate_labels": LABELS, "hypothesis_template": line("HYPOTHESIS_TEMPLATE")},
-        item="image",
-        called="classes",
-    ),
     "object-detection": Task(encode_images, decode_boxes, {"threshold": share("THRESHOLD")}, item="image", called="boxes"),
     "image-segmentation": Task(encode_images, decode_segments, {}, item="image", called="segments"),
     "audio-classification": Task(
@@ -130,6 +123,13 @@ TASKS: dict[str, Task] = {
         decode_transcripts,
         {"return_timestamps": one_of(("char", "word"), "RETURN_TIMESTAMPS", decodes=True)},
         item="recording",
+    ),
+    "zero-shot-image-classification": Task(
+        encode_images,
+        decode_all_classes,
+        {"candidate_labels": LABELS, "hypothesis_template": line("HYPOTHESIS_TEMPLATE")},
+        item="image",
+        called="classes",
     ),
 }
 

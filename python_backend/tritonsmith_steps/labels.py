@@ -30,7 +30,8 @@ class LabelSettings:
 class Labels:
     """``CANDIDATE_LABELS`` (UTF-8 ``[images, labels]``) and perhaps ``HYPOTHESIS_TEMPLATE`` to ``TEXT`` and ``ITEM``.
 
-    Both are ``[images * labels, 1]``; ``ITEM`` says with which row an image's labels begin.
+    Both are ``[images * labels, 1]``; ``ITEM`` says with which row an image's labels begin. Of the image's vector it only waits
+    for that it is there: a bad image is refused before its labels cost anything.
     """
 
     def __init__(self, settings: LabelSettings) -> None:

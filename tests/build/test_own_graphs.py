@@ -54,7 +54,7 @@ def fitted(spec: PipelineSpec) -> Path:
     file = spec.folder / "fitted" / "model.onnx"
     file.parent.mkdir()
     original = stage_function(GIVEN.original)(spec, source, facts)
-    stage_function(GIVEN.write)(original, task.modality.axes(facts), task.modality.dtype, task.engine_output, file)
+    stage_function(GIVEN.write)(original, task.modality.axes(facts), task.modality.dtypes, task.engine_output, file)
     return file
 
 

@@ -130,12 +130,15 @@ def test_a_model_without_a_processor_is_refused(tmp_path: Path) -> None:
         facts_of(tmp_path, "image-feature-extraction")
 
 
-def test_texts_of_a_model_that_pads_them_in_its_own_way_are_refused(tmp_path: Path) -> None:
-    save_images(tmp_path / "model", "Model", "siglip")
+def test_texts_of_a_model_that_makes_them_vectors_in_its_own_way_are_refused(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": 400, "project_dim": 24}
+    config = transformers.AltCLIPConfig(text_config=text, vision_config={**sizes, "image_size": 32, "patch_size": 8})
+    transformers.AltCLIPModel(config).save_pretrained(tmp_path / "model")
     FAMILIES["bert"].tokenizer(model_max_length=64).save_pretrained(tmp_path / "model")
     spec = write_spec(tmp_path, "seen", task="feature-extraction")
     (tmp_path / "read").mkdir()
-    with pytest.raises(SmithError, match=r"seen\.toml: source: texts of siglip are made vectors in its own way; only CLIP's"):
+    with pytest.raises(SmithError, match=r"seen\.toml: source: texts of altclip are made vectors in its own way; only"):
         read(spec, locate(spec), tmp_path / "read")
 
 

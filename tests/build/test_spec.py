@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.spec import spec_from_file
-from tritonsmith_build.tasks import TASKS
+from tritonsmith_build.tasks import JOINED, TASKS
 
 MINIMAL = 'task = "text-classification"\n[source]\npath = "model"\n'
 EMBEDDING = 'task = "feature-extraction"\n[source]\npath = "model"\n'
@@ -146,10 +146,10 @@ def test_an_unknown_key_is_named_with_the_likely_one(tmp_path: Path, text: str, 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[source]\npath = "m"\n', f"task: missing; add one of: {', '.join(TASKS)}"),
+        ('[source]\npath = "m"\n', f"task: missing; add one of: {', '.join(TASKS | JOINED)}"),
         ('task = "text-classification"\n', "source: missing; add it, for example [source] path = '../my-model'"),
         ('task = "text-clasification"\n', "task: unknown task 'text-clasification'; did you mean 'text-classification'?"),
-        ('task = "summarize"\n', f"task: unknown task 'summarize'; known: {', '.join(TASKS)}"),
+        ('task = "summarize"\n', f"task: unknown task 'summarize'; known: {', '.join(TASKS | JOINED)}"),
         (
             'task = "text-classification"\n[source]\n',
             "source: exactly one of package, hub, path and script is needed, not none",

@@ -74,9 +74,12 @@ IMAGE_CASES = [
         Case("image-feature-extraction", family, with_head("Model"), of_tower, FILES, bad=b"no image")
         for family in ("clip", "siglip")
     ),
-    Case("zero-shot-image-classification", "clip", clip, of_loaded("zero-shot-image-classification"), FILES,
-         ({"candidate_labels": _WORDS, "hypothesis_template": "{} seen from afar"}, {"candidate_labels": _WORDS}),
-         bad=b"no image"),
+    *(
+        Case("zero-shot-image-classification", family, clip, of_loaded("zero-shot-image-classification"), FILES,
+             ({"candidate_labels": _WORDS, "hypothesis_template": "{} seen from afar"}, {"candidate_labels": _WORDS}),
+             bad=b"no image")
+        for family in ("clip", "siglip")
+    ),
     *(
         Case("object-detection", family, with_head("ForObjectDetection"), of_loaded("object-detection"), FILES,
              ({"threshold": 0.3}, {}), bad=b"no image")

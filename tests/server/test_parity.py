@@ -31,18 +31,35 @@ CASES = [*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES]
 CLASSIFYING = ("text-classification", "image-classification", "audio-classification")
 
 
+MORE = ", more families"
+
+
+def grouped() -> dict[str, list[Case]]:
+    """One family of each task, and all others of it, which take longer than every change can wait."""
+    groups: dict[str, list[Case]] = {}
+    for case in CASES:
+        groups.setdefault(case.task + MORE if case.task in groups else case.task, []).append(case)
+    return groups
+
+
+GROUPS = grouped()
+PARAMETERS = [pytest.param(name, marks=pytest.mark.full if name.endswith(MORE) else ()) for name in GROUPS]
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All models, and a repository for each task."""
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of all groups that are asked for, and their repository: built at once, which is faster than in turn."""
     folder = tmp_path_factory.mktemp("parity")
-    built_at_once([case.write(folder) for case in CASES], folder / "repository")
+    asked = {item.callspec.params.get("served") for item in request.session.items if hasattr(item, "callspec")}
+    cases = [case for name, group in GROUPS.items() if name in asked for case in group] or CASES[:1]
+    built_at_once([case.write(folder) for case in cases], folder / "repository")
     return folder
 
 
-@pytest.fixture(scope="module", params=dict.fromkeys(case.task for case in CASES))
+@pytest.fixture(scope="module", params=PARAMETERS)
 def served(request: pytest.FixtureRequest, folder: Path) -> Iterator[tuple[Served, list[Case]]]:
-    """A server with all pipelines of one task."""
-    cases = [case for case in CASES if case.task == request.param]
+    """A server with all pipelines of one group."""
+    cases = GROUPS[request.param]
     names = ",".join(case.name for case in cases)
     with serving(folder / "repository", folder / "log", "--no-cache", f"--pipelines={names}") as own:
         yield own, cases

@@ -139,7 +139,7 @@ def _shape(height: int, width: int) -> Shape:
     return Shape(f"{height} x {width} pixels", {PIXEL_VALUES: dims})
 
 
-def _graph(model: torch.nn.Module, select: Any) -> torch.nn.Module:
+def _graph(model: torch.nn.Module, select: Any, facts: ImageFacts) -> torch.nn.Module:
     from tritonsmith_build.stages.graphs import ImageGraph
 
     return ImageGraph(model, select)

@@ -120,7 +120,7 @@ def _shapes(facts: SoundFacts) -> Sequence[Shape]:
     return [Shape(f"{seconds} s", dict.fromkeys((VALUES, MASK), (seconds * facts.rate,))) for seconds in facts.buckets]
 
 
-def _graph(model: torch.nn.Module, select: Any) -> torch.nn.Module:
+def _graph(model: torch.nn.Module, select: Any, facts: SoundFacts) -> torch.nn.Module:
     from tritonsmith_build.stages.graphs import SoundGraph
 
     return SoundGraph(model, select)

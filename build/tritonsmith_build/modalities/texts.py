@@ -140,10 +140,10 @@ def _padding(facts: TextFacts) -> Mapping[str, int]:
     return {name: fills[name] for name in facts.inputs}
 
 
-def _graph(model: torch.nn.Module, select: Any) -> torch.nn.Module:
+def _graph(model: torch.nn.Module, select: Any, facts: TextFacts) -> torch.nn.Module:
     from tritonsmith_build.stages.graphs import TextGraph
 
-    return TextGraph(model, select)
+    return TextGraph(model, select, fill=facts.fill, pad_id=facts.pad_id)
 
 
 TEXTS = Modality(

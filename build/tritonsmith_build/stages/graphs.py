@@ -48,12 +48,21 @@ class TextGraph(EngineGraph):
 
     tower = "get_text_features"
 
+    def __init__(self, model: nn.Module, select: Select, *, fill: int = 0, pad_id: int = 0) -> None:
+        super().__init__(model, select)
+        self.fill, self.pad_id = fill, pad_id
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """The task's output for a padded batch."""
         inputs = {"input_ids": input_ids.long(), "attention_mask": attention_mask.long()}
+        if self.fill:
+            inputs = {name: self._filled(row, self.pad_id * (name == "input_ids")) for name, row in inputs.items()}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids.long()
         return self.answered(inputs)
+
+    def _filled(self, row: Tensor, value: int) -> Tensor:
+        return torch.cat([row, row.new_full((row.shape[0], self.fill), value)], dim=1)[:, : self.fill]
 
 
 class ImageGraph(EngineGraph):

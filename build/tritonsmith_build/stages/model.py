@@ -22,7 +22,7 @@ def graph_from_source(spec: PipelineSpec, source: ModelSource, facts: ModelFacts
     """What the engine of ``spec`` computes, ready to export. Raises SmithError as ``model_from_source``."""
     task = TASKS[spec.task]
     select = SELECTS[task.engine_output](facts)
-    graph: EngineGraph = task.modality.graph(model_from_source(spec, source, facts), select).eval()  # type: ignore[assignment]
+    graph: EngineGraph = task.modality.graph(model_from_source(spec, source, facts), select, facts).eval()  # type: ignore[assignment]
     return graph
 
 

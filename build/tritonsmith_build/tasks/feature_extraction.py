@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +18,23 @@ _POOLING: dict[str, Pooling] = {
     "pooling_mode_max_tokens": "max",
     "pooling_mode_lasttoken": "last",
 }
+
+
+@dataclass(frozen=True)
+class Side:
+    """How texts become vectors where they are one side of a model that compares them with images."""
+
+    width: int
+    fill: int = 0
+    """Tokens of every row, as ``TextFacts`` has it."""
+
+
+SIDES: Mapping[str, Callable[[Any], Side]] = {
+    "clip": lambda config: Side(config.projection_dim),
+    "siglip": lambda config: Side(config.text_config.projection_size, config.text_config.max_position_embeddings),
+}
+"""By a model's type, from its configuration. Every text of SigLIP was filled up to the last position, and its vector is that of
+this position (Zhai et al. 2023)."""
 
 
 class EmbedGate(Gate):
@@ -50,7 +69,8 @@ def facts(model: TextModel[FeatureExtraction]) -> dict[str, Any]:
         raise SmithError(f"modules.json has {unknown[0]}", where=f"{spec.file}: source", fix=fix)
     pooling = _own_pooling(model) or spec.output.pooling or _pooling(spec, folder)
     normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
-    kept, width = spec.output.truncate_dim, config.projection_dim if hasattr(config, "vision_config") else config.hidden_size
+    side = SIDES[config.model_type](config) if pooling == "model" and not model.pools else Side(config.hidden_size)
+    kept, width = spec.output.truncate_dim, side.width
     if kept and kept > width:
         fix = f"set truncate_dim <= {width}"
         raise SmithError(f"a vector has {width} values", where=f"{spec.file}: output.truncate_dim", fix=fix)
@@ -61,6 +81,7 @@ def facts(model: TextModel[FeatureExtraction]) -> dict[str, Any]:
         "truncate_dim": kept,
         # As sentence-transformers: the model's own scaling comes before vectors are cut, one that is asked for after.
         "normalize_again": bool(kept and spec.output.normalize),
+        "fill": side.fill,
         **_prompts(folder),
     }
 
@@ -70,8 +91,8 @@ def _own_pooling(model: TextModel[FeatureExtraction]) -> Literal["model"] | None
     spec, config = model.spec, model.config
     if not (model.pools or hasattr(config, "vision_config")):
         return None
-    if not model.pools and config.model_type != "clip":
-        fix = "only CLIP's can be served"
+    if not model.pools and config.model_type not in SIDES:
+        fix = f"only those of {' and '.join(SIDES)} can be served"
         raise SmithError(f"texts of {config.model_type} are made vectors in its own way", where=f"{spec.file}: source", fix=fix)
     if spec.output.pooling:
         fix = "leave it out"

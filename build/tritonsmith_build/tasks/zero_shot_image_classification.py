@@ -12,7 +12,7 @@ from tritonsmith_build.joined import Joined, OwnStep, PartStep
 from tritonsmith_build.source import ModelSource
 from tritonsmith_build.tables import Calibration, Count, ImageInput, ImageSpec, PipelineSpec
 from tritonsmith_build.task import IMAGE, ITEM, TEXT, Tensor, option, several
-from tritonsmith_build.tasks.feature_extraction import EmbedGate, FeatureExtraction
+from tritonsmith_build.tasks.feature_extraction import SIDES, EmbedGate, FeatureExtraction
 from tritonsmith_build.tasks.image_feature_extraction import ImageFeatureExtraction
 
 _LABELS, _TEMPLATE = several("CANDIDATE_LABELS"), option("HYPOTHESIS_TEMPLATE")
@@ -86,7 +86,7 @@ def read(spec: ZeroShotImageClassification, source: ModelSource) -> JoinedFacts:
     from tritonsmith_build.stages.read import loaded
 
     model = loaded(transformers.AutoModel, source, spec)
-    if not hasattr(model, "logit_scale"):
+    if not hasattr(model, "logit_scale") or model.config.model_type not in SIDES:
         fix = "give a model that compares images with texts, such as a CLIP"
         raise SmithError(f"{type(model).__name__} compares no images with texts", where=f"{spec.file}: source", fix=fix)
     # transformers.pipeline goes by the name too.
@@ -94,7 +94,7 @@ def read(spec: ZeroShotImageClassification, source: ModelSource) -> JoinedFacts:
     return JoinedFacts(
         model_type=model.config.model_type,
         weights=source.weights,
-        width=model.config.projection_dim if hasattr(model.config, "projection_dim") else model.config.text_config.hidden_size,
+        width=SIDES[model.config.model_type](model.config).width,
         scale=float(model.logit_scale.exp()),
         bias=float(model.logit_bias) if hasattr(model, "logit_bias") else 0.0,
         activation="sigmoid" if each else "softmax",
@@ -102,16 +102,19 @@ def read(spec: ZeroShotImageClassification, source: ModelSource) -> JoinedFacts:
 
 
 def steps(spec: ZeroShotImageClassification, facts: JoinedFacts) -> Sequence[OwnStep | PartStep]:
-    """The labels become texts and those vectors, the image a vector; then they are compared."""
+    """The image becomes a vector, then the labels texts and those vectors; then they are compared.
+
+    One after the other: Triton 2.51 falls when one of two branches of an ensemble fails while the other is under way.
+    """
     vector = Tensor("LABEL_VECTOR", "TYPE_FP32", (facts.width,))
     vectors = Tensor("LABEL_VECTORS", "TYPE_FP32", (-1, facts.width))
     image = Tensor("IMAGE_VECTOR", "TYPE_FP32", (facts.width,))
     limits = {"max_bytes": spec.input.max_label_bytes, "max_labels": spec.input.max_labels}
     settings = {"scale": facts.scale, "bias": facts.bias, "activation": facts.activation}
     return [
-        OwnStep("labels", (_LABELS, _TEMPLATE), (TEXT, ITEM), limits),
-        PartStep("text", {"TEXT": "TEXT"}, {"EMBEDDING": vector.name}),
         PartStep("image", {"IMAGE": "IMAGE"}, {"EMBEDDING": image.name}),
+        OwnStep("labels", (_LABELS, _TEMPLATE, image), (TEXT, ITEM), limits),
+        PartStep("text", {"TEXT": "TEXT"}, {"EMBEDDING": vector.name}),
         OwnStep("stack", (vector, ITEM), (vectors,), several=True),
         OwnStep("compare", (image, vectors, _LABELS), TASK.answers, settings),
     ]
