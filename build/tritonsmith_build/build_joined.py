@@ -13,10 +13,12 @@ from tritonsmith_build.lock import lock_text
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.publish import Built
 from tritonsmith_build.render_joined import rendered_joined
+from tritonsmith_build.scripted import folder_from_script
 from tritonsmith_build.source import locate
 from tritonsmith_build.stagecache import StageCache, code, digest, versions
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.tasks import JOINED
+from tritonsmith_build.work import Work
 
 
 def build(spec: PipelineSpec, *, repository: Path, cache: StageCache, progress: Progress, **options: Any) -> Built:
@@ -28,7 +30,7 @@ def build(spec: PipelineSpec, *, repository: Path, cache: StageCache, progress: 
         build_pipeline(part, repository=repository, cache=cache, progress=progress, **options)
         for part in joined.parts(spec).values()
     ]
-    facts = _facts(spec, joined, cache, progress)
+    facts = _facts(spec, joined, Work(next(iter(joined.parts(spec).values())), cache, progress))
     with progress.stage(spec.name, "render") as stage:
         texts = rendered_joined(spec, joined, facts)
         changed = repo.stale(repository, texts)
@@ -40,12 +42,14 @@ def build(spec: PipelineSpec, *, repository: Path, cache: StageCache, progress: 
     return Built(spec.name, manifest, (*(path for part in parts for path in part.changed), *changed))
 
 
-def _facts(spec: PipelineSpec, joined: Joined, cache: StageCache, progress: Progress) -> JoinedFacts:
+def _facts(spec: PipelineSpec, joined: Joined, part: Work) -> JoinedFacts:
+    """What the steps between need, read from the model that all parts share."""
+    source = locate(spec, folder_from_script(part) if spec.source.script else None)
+
     def make(folder: Path) -> None:
         (folder / "facts.json").write_text(joined.reads(spec, source).model_dump_json())
 
-    with progress.stage(spec.name, "join") as stage:
-        source = locate(spec)
+    with part.progress.stage(spec.name, "join") as stage:
         key = digest(code("facts.py", *joined.code), versions("transformers"), spec.task, source.files)
-        stage.cached = cache.has("join", key)
-        return JoinedFacts.model_validate_json((cache.folder("join", key, make) / "facts.json").read_text())
+        stage.cached = part.cache.has("join", key)
+        return JoinedFacts.model_validate_json((part.cache.folder("join", key, make) / "facts.json").read_text())

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from pydantic import field_validator
+
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import JoinedFacts
 from tritonsmith_build.joined import Joined, OwnStep, PartStep
 from tritonsmith_build.source import ModelSource
-from tritonsmith_build.tables import Calibration, Count, ImageInput, ImageSpec, PipelineSpec
+from tritonsmith_build.tables import Calibration, Count, ImageInput, ImageSpec, PipelineSpec, Source
 from tritonsmith_build.task import IMAGE, ITEM, TEXT, Tensor, option, several
 from tritonsmith_build.tasks.feature_extraction import SIDES, EmbedGate, FeatureExtraction
 from tritonsmith_build.tasks.image_feature_extraction import ImageFeatureExtraction
@@ -44,6 +46,13 @@ class ZeroShotImageClassification(ImageSpec):
     input: LabelledInput = LabelledInput()
     calibration: LabelCalibration = LabelCalibration()
     gate: LabelGate = LabelGate()
+
+    @field_validator("source")
+    @classmethod
+    def _of_weights(cls, source: Source) -> Source:
+        if source.onnx:
+            raise ValueError("engines of images and of texts cannot be made of one ONNX graph; give the model's weights")
+        return source
 
 
 def parts(spec: ZeroShotImageClassification) -> Mapping[str, PipelineSpec]:
