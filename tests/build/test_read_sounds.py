@@ -125,7 +125,7 @@ def test_bands_that_the_model_does_not_take_are_refused(tmp_path: Path) -> None:
 
 def test_a_model_that_answers_otherwise_in_company_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_sounds(tmp_path / "model", "AudioClassification", "wav2vec2")
-    monkeypatch.setattr("tritonsmith_build.stages.graphs.hear_apart", lambda model, lengths: None)
+    monkeypatch.setattr("tritonsmith_build.stages.graphs.hear_apart", lambda model, heard: None)
     with pytest.raises(SmithError, match=r"ForSequenceClassification answers a recording otherwise beside a longer one"):
         facts_of(tmp_path, "audio-classification")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tritonsmith_steps.arrays import Arrays
 
-from tritonsmith_build.stages.hearing import Lengths, hear_apart, least_samples
+from tritonsmith_build.stages.hearing import FilledByMask, Heard, convolutions_of, hear_apart, least_samples
 from tritonsmith_build.tables import Pooling
 
 Inputs = Mapping[str, Tensor]
@@ -80,21 +80,21 @@ class SoundGraph(EngineGraph):
 
     def __init__(self, model: nn.Module, select: Select) -> None:
         super().__init__(model, select)
-        self.lengths = Lengths()
-        # What the model hears in one place: a row of padding alone is so much silence, whose answer is a number.
+        self.heard = Heard(convolutions_of(model.config))
         self.least = least_samples(model.config)
-        hear_apart(model, self.lengths)
+        hear_apart(model, self.heard)
 
     def forward(self, input_values: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The task's output for a batch, each row as if it were alone; zeros for frames of padding."""
         if attention_mask is None:
             return self.answered({"input_values": input_values})
-        self.lengths.samples = attention_mask.sum(dim=-1).clamp(min=self.least)
-        answer = self.answered({"input_values": input_values, "attention_mask": attention_mask.long()})
+        # A row of padding alone is as much silence as the model hears in one place: its answer is a number.
+        self.heard.samples = attention_mask.bool() | (torch.arange(attention_mask.shape[1]) < self.least)
+        with FilledByMask():
+            answer = self.answered({"input_values": input_values, "attention_mask": attention_mask.long()})
         if answer.ndim < 3:
             return answer
-        real = self.lengths.mask(answer.shape[1], self.model._get_feat_extract_output_lengths)  # type: ignore[arg-type]
-        return answer * real[..., None].to(answer.dtype)
+        return answer * self.heard.frames()[..., None].to(answer.dtype)
 
 
 def logits(output: Any, inputs: Inputs) -> Tensor:
