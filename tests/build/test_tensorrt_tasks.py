@@ -23,19 +23,20 @@ from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.tables import Precision
 from tritonsmith_build.tasks import TASKS
 
-# Each architecture once; the plain transformers among them stand in test_tensorrt_families.
-CASES: list[Any] = [case for case in IMAGE_CASES if case.family in ("convnext", "detr", "yolos", "segformer")]
-CASES += [case for case in SOUND_CASES if (case.family, case.task) == ("wav2vec2", "automatic-speech-recognition")]
-CASES += [
-    pytest.param(case, marks=pytest.mark.full)
-    for case in IMAGE_CASES
-    if (case.family, case.task) == ("swin", "image-classification")
+# Each architecture once; the plain transformers among them stand in test_tensorrt_families. One with sides and one with a
+# length that differ from request to request are tried at every change, the others by make test-full.
+FIRST = [("detr", "object-detection"), ("wav2vec2", "automatic-speech-recognition")]
+MORE = [
+    ("convnext", "image-classification"),
+    ("swin", "image-classification"),
+    ("yolos", "object-detection"),
+    ("segformer", "image-segmentation"),
+    ("hubert", "audio-classification"),
+    ("ast", "audio-classification"),
 ]
-CASES += [
-    pytest.param(case, marks=pytest.mark.full)
-    for case in SOUND_CASES
-    if (case.family, case.task) in (("hubert", "audio-classification"), ("ast", "audio-classification"))
-]
+BY_NAME = {(case.family, case.task): case for case in (*IMAGE_CASES, *SOUND_CASES)}
+CASES: list[Any] = [BY_NAME[name] for name in FIRST]
+CASES += [pytest.param(BY_NAME[name], marks=pytest.mark.full) for name in MORE]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 
 
