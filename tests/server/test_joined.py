@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tarfile
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,8 +129,8 @@ def command(*arguments: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_packed_one_is_served_elsewhere(folder: Path, tmp_path: Path) -> None:
     archive = tmp_path / "one.tar.gz"
     command("pack", CASE.name, f"--repository={folder / 'repository'}", f"--output={archive}", cwd=tmp_path)
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path / "elsewhere", filter="data")
+    (tmp_path / "elsewhere").mkdir()
+    subprocess.run(["tar", "xf", archive, "-C", tmp_path / "elsewhere"], check=True)
     names = (CASE.name, f"{CASE.name}_image", f"{CASE.name}_text")
     assert pipelines_in(tmp_path / "elsewhere", "cpu", ["python"]).ready == names
 

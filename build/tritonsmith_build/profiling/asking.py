@@ -43,7 +43,7 @@ def images_for(data: Path | None) -> list[bytes]:
 
     if data is None:
         return [_jpeg(drawn(seed)) for seed in range(_IMAGES)]
-    return [file.read_bytes() for file in files_in(data, SUFFIXES, "image")]
+    return [file.read_bytes() for file in files_in(data, SUFFIXES, "image", option="--data")]
 
 
 def recordings_for(data: Path | None) -> list[bytes]:
@@ -52,7 +52,7 @@ def recordings_for(data: Path | None) -> list[bytes]:
     from tritonsmith_build.modalities.voiced import voiced
 
     if data is not None:
-        return [file.read_bytes() for file in files_in(data, SUFFIXES, "recording")]
+        return [file.read_bytes() for file in files_in(data, SUFFIXES, "recording", option="--data")]
     sounds = [{"array": voiced(seed, _RATE), "sampling_rate": _RATE} for seed in range(_RECORDINGS)]
     return [request["AUDIO"][0, 0] for request in encode_sounds(sounds, 1).requests]
 
