@@ -26,7 +26,7 @@ from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
 from tritonsmith_build.step_files import step_settings
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
-from tritonsmith_build.task import Task, Tensor
+from tritonsmith_build.task import Tensor
 from tritonsmith_build.tasks import TASKS
 
 ROWS = 4096
@@ -91,19 +91,14 @@ def overlay(spec: PipelineSpec, facts: ModelFacts, plans: Mapping[str, str]) -> 
 
 def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     task = TASKS[spec.task]
-    answers, reports = task.answers(facts), task.reports(facts)
+    answers = task.answers(facts)
     made, logits = named(_engine_inputs(spec, facts)), {task.engine_output: task.engine_output}
     steps = [
         step_of(names.first, named(task.inputs), {**made, **named(task.beside(facts))}),
         step_of(names.engine, made, logits),
-        step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(_given(task, facts))),
+        step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(answers)),
     ]
-    return ensemble(spec, steps, [*task.inputs, *task.options], [*answers, *reports], _mask(facts))
-
-
-def _given(task: Task, facts: ModelFacts) -> tuple[Tensor, ...]:
-    """What the answering step gives."""
-    return (*task.answers(facts), *(task.reports(facts) if task.spreads else ()))
+    return ensemble(spec, steps, [*task.inputs, *task.options], answers, _mask(facts))
 
 
 def _config(model: str, configuration: str) -> str:
@@ -129,7 +124,7 @@ def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
     task = TASKS[spec.task]
     inputs = [_engine_output(spec, facts), *task.kept, *task.options]
-    return {**python_step(spec, names.answer, inputs, _given(task, facts), {}), **_rows(spec)}
+    return {**python_step(spec, names.answer, inputs, task.answers(facts), {}), **_rows(spec)}
 
 
 def _rows(spec: PipelineSpec) -> Message:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, spans
 from tritonsmith_steps.cores import cores
-from tritonsmith_steps.items import TRUNCATED
 from tritonsmith_steps.lengths import MASK
 from tritonsmith_steps.settings import settings_from
 from tritonsmith_steps.sounds import Samples, SoundLimits, sound
@@ -83,7 +82,7 @@ class WaveStep:
     """``AUDIO`` (a WAV or FLAC file ``[rows, 1]``) to FP32 ``input_values`` and, of waves, INT32 ``attention_mask``.
 
     Waves are ``[rows, samples]``, as long as the longest, or with ``padding="bucket"`` as the next bucket; else the values are
-    ``[rows, frames, bands]``, and ``TRUNCATED`` says whether there was more.
+    ``[rows, frames, bands]``.
     """
 
     def __init__(self, settings: WaveSettings, *, padding: Padding, count: Count) -> None:
@@ -119,11 +118,10 @@ class WaveStep:
                 return ValueError(f"item {item}: {one}")
         made: list[Any] = list(heard)
         self._count("samples", sum(samples for _, samples in made))
-        cut = [self._make.cuts(samples) for _, samples in made]
-        self._count("truncated", sum(cut))
+        self._count("truncated", sum(self._make.cuts(samples) for _, samples in made))
         values = [one for one, _ in made]
         if self._settings.bands:
-            return {VALUES: np.stack(values), TRUNCATED: np.array(cut)[:, None]}
+            return {VALUES: np.stack(values)}
         return waves_of(values, self._length(max(map(len, values))))
 
     def _length(self, longest: int) -> int:

@@ -86,7 +86,6 @@ def test_the_served_model_is_a_shim_of_its_step(spec: PipelineSpec, step: str) -
                 "max_bytes": 65536,
                 "pad": {"input_ids": 9, "token_type_ids": 0},
                 "truncation_side": "right",
-                "beside": ["TRUNCATED"],
             },
         ),
         ("engine", {"pad": {"input_ids": 9, "attention_mask": 0, "token_type_ids": 0}, "output": "logits"}),

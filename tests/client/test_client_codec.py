@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonsmith import InvalidInputError, ServerError
 from tritonsmith.answers import decode_vectors
 from tritonsmith.calls import Call, encode_texts
-from tritonsmith.codec import TASKS, ModelInfo, decoded, encoded, info_from_config
+from tritonsmith.codec import TASKS, ModelInfo, encoded, info_from_config
 from wild_text import any_text
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -190,24 +190,3 @@ def test_targets_are_no_rows_of_the_engine_and_a_text_is_one_of_them() -> None:
     assert alone["TARGETS"].tolist() == [[b"good, or bad"]]
     labels = encoded(ModelInfo("topics", "zero-shot-classification", 8), ["a"] * 8, {"candidate_labels": "x, y"}).requests
     assert [len(request["TEXT"]) for request in labels] == [4, 4]
-
-
-@pytest.mark.parametrize(
-    ("texts", "cut", "expected"),
-    [("a", [[True]], True), (["a"], [[False]], [False]), (["a", "b", "c"], [[True], [False]], [True, False, True])],
-    ids=["text", "list of one", "several requests"],
-)
-def test_whether_items_were_cut_comes_beside_the_answers_where_it_is_asked(texts: Any, cut: Any, expected: Any) -> None:
-    info, options = ModelInfo("moods", "text-classification", 2), {"return_truncated": True}
-    call = encoded(info, texts, options)
-    assert all(request.keys() == {"TEXT"} for request in call.requests)
-    outputs = []
-    for request in call.requests:
-        rows = len(request["TEXT"])
-        labels, scores = np.array([[b"A"]] * rows, dtype=object), np.ones((rows, 1), np.float32)
-        outputs.append({"LABEL": labels, "SCORE": scores, "TRUNCATED": np.array(cut[:rows])})
-    answers, said = decoded(info, outputs, call, options)
-    assert answers == decoded(info, outputs, call, {})
-    assert said == expected
-    silent = [{name: array for name, array in output.items() if name != "TRUNCATED"} for output in outputs]
-    assert not np.any(decoded(info, silent, call, options)[1])

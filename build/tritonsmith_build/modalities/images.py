@@ -160,7 +160,6 @@ IMAGES = Modality(
     padding=lambda facts: {PIXEL_VALUES: 0},
     settings=_settings,
     parameters={"": {}},
-    cuts=lambda facts: False,
     timed=8,
     samples=_samples,
     graph=_graph,
