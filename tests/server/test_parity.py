@@ -191,6 +191,8 @@ def test_the_example_of_the_page_on_tasks_runs(
     served: tuple[Served, list[Case]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, cases = served
+    if cases is not GROUPS[cases[0].task]:  # the page's texts are for the first family: masks are written otherwise elsewhere
+        return
     monkeypatch.chdir(tmp_path)
     (tmp_path / "street.jpg").write_bytes(FILES[0])
     (tmp_path / "speech.wav").write_bytes(RECORDINGS[0])
