@@ -49,9 +49,7 @@ class CpuEngine:
         name = next(iter(batch))
         self._count("padding", int(batch[name].size - sum(request[name].size for request in requests)))
         outputs = parted({self._settings.output: self._run(batch)}, [len(request[name]) for request in requests])
-        made = outputs[0][self._settings.output]
-        if MASK in batch and made.ndim == 3 and made.shape[1] == batch[MASK].shape[1]:
-            # A request's own length, not its neighbours'.
+        if MASK in batch and outputs[0][self._settings.output].ndim == 3:  # a request's own length, not its neighbours'
             return [
                 {key: array[:, : request[name].shape[1]] for key, array in output.items()}
                 for output, request in zip(outputs, requests, strict=True)

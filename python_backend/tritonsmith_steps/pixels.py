@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tritonsmith_steps.arrays import Arrays, Count, Result, spans
-from tritonsmith_steps.cores import cores
+from tritonsmith_steps.arrays import Arrays, Count, Result
+from tritonsmith_steps.files import FileReader
 from tritonsmith_steps.pictures import PictureLimits, picture
 from tritonsmith_steps.settings import settings_from
 
@@ -106,8 +104,7 @@ class PixelStep:
     def __init__(self, settings: PixelSettings, count: Count) -> None:
         self._settings, self._count, self._make = settings, count, PixelMaker(settings)
         self._limits = PictureLimits(settings.max_bytes, settings.max_pixels)
-        # Pillow lets go of the interpreter while it decodes and resizes.
-        self._pool = ThreadPoolExecutor(cores())
+        self._read = FileReader("IMAGE", "image", self._image, self._together)
 
     @classmethod
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> PixelStep:
@@ -116,24 +113,13 @@ class PixelStep:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order; a bad image is its own request's error."""
-        files = [request["IMAGE"].ravel().tolist() for request in requests]
-        made = list(self._pool.map(self._image, (file for row in files for file in row)))
-        return [self._result(made[start:stop]) for start, stop in spans([len(row) for row in files])]
+        return self._read(requests)
 
-    def _image(self, file: bytes) -> tuple[Pixels, tuple[int, int]] | ValueError:
-        try:
-            image = picture(file, self._limits)
-            return self._make(image), (image.height, image.width)
-        except ValueError as error:
-            return error
+    def _image(self, file: bytes) -> tuple[Pixels, tuple[int, int]]:
+        image = picture(file, self._limits)
+        return self._make(image), (image.height, image.width)
 
-    def _result(self, images: Sequence[tuple[Pixels, tuple[int, int]] | ValueError]) -> Result:
-        if not images:
-            return ValueError("no image was given; give at least one")
-        for item, image in enumerate(images):
-            if isinstance(image, ValueError):
-                return ValueError(f"item {item}: {image}")
-        made: list[Any] = list(images)
+    def _together(self, made: Sequence[tuple[Pixels, tuple[int, int]]]) -> Result:
         if len({pixels.shape for pixels, _ in made}) > 1:
             return ValueError("the images of a request come out in different sizes; send them apart")
         sizes = np.array([size for _, size in made], np.int32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonsmith_steps.arrays import Arrays, Count, Result, spans
-from tritonsmith_steps.cores import cores
+from tritonsmith_steps.arrays import Arrays, Count, Result
+from tritonsmith_steps.files import FileReader
 from tritonsmith_steps.lengths import MASK
 from tritonsmith_steps.settings import settings_from
 from tritonsmith_steps.sounds import Samples, SoundLimits, sound
@@ -88,8 +87,7 @@ class WaveStep:
     def __init__(self, settings: WaveSettings, *, padding: Padding, count: Count) -> None:
         self._settings, self._padding, self._count, self._make = settings, padding, count, WaveMaker(settings)
         self._limits = SoundLimits(settings.max_bytes, settings.max_seconds)
-        # The decoder lets go of the interpreter.
-        self._pool = ThreadPoolExecutor(cores())
+        self._read = FileReader("AUDIO", "recording", self._heard, self._together)
 
     @classmethod
     def load(cls, folder: Path, parameters: dict[str, str], count: Count) -> WaveStep:
@@ -99,24 +97,13 @@ class WaveStep:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order; a bad recording is its own request's error."""
-        files = [request["AUDIO"].ravel().tolist() for request in requests]
-        made = list(self._pool.map(self._heard, (file for row in files for file in row)))
-        return [self._result(made[start:stop]) for start, stop in spans([len(row) for row in files])]
+        return self._read(requests)
 
-    def _heard(self, file: bytes) -> tuple[Heard, int] | ValueError:
-        try:
-            samples = sound(file, self._limits, self._settings.rate)
-            return self._make(samples), len(samples)
-        except ValueError as error:
-            return error
+    def _heard(self, file: bytes) -> tuple[Heard, int]:
+        samples = sound(file, self._limits, self._settings.rate)
+        return self._make(samples), len(samples)
 
-    def _result(self, heard: Sequence[tuple[Heard, int] | ValueError]) -> Result:
-        if not heard:
-            return ValueError("no recording was given; give at least one")
-        for item, one in enumerate(heard):
-            if isinstance(one, ValueError):
-                return ValueError(f"item {item}: {one}")
-        made: list[Any] = list(heard)
+    def _together(self, made: Sequence[tuple[Heard, int]]) -> Result:
         self._count("samples", sum(samples for _, samples in made))
         self._count("truncated", sum(self._make.cuts(samples) for _, samples in made))
         values = [one for one, _ in made]

@@ -142,6 +142,15 @@ def test_texts_of_a_model_that_makes_them_vectors_in_its_own_way_are_refused(tmp
         read(spec, locate(spec), tmp_path / "read")
 
 
+def test_texts_that_are_filled_up_on_the_left_are_refused(tmp_path: Path) -> None:
+    save_images(tmp_path / "model", "Model", "siglip")
+    FAMILIES["bert"].tokenizer(model_max_length=64, padding_side="left").save_pretrained(tmp_path / "model")
+    spec = write_spec(tmp_path, "seen", task="feature-extraction")
+    (tmp_path / "read").mkdir()
+    with pytest.raises(SmithError, match=r"seen\.toml: source: texts of siglip are filled up on the left; give a model whose"):
+        read(spec, locate(spec), tmp_path / "read")
+
+
 def test_a_processor_that_does_not_fit_its_model_is_said(tmp_path: Path) -> None:
     save_images(tmp_path / "model", "ForImageClassification", "vit")
     edit_json(tmp_path / "model" / "preprocessor_config.json", size={"height": 40, "width": 40})

@@ -14,15 +14,19 @@ from tiny_models import edit_json
 from tiny_sounds import LABELS, RATE, TOKENS, save_sounds, save_tokens, sounds
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import SoundFacts
+from tritonsmith_build.quiet import quiet
 from tritonsmith_build.source import locate
 from tritonsmith_build.stages import read_sounds
 from tritonsmith_build.stages.graphs import SELECTS, SoundGraph
+from tritonsmith_build.stages.hearing import Heard, OwnNorm
 from tritonsmith_build.stages.read import read
 from tritonsmith_build.stages.read_sounds import translated
+from tritonsmith_steps.runtimes import session_from_file
 from tritonsmith_steps.waves import WaveMaker, WaveSettings, waves_of
 from workbench import write_spec
 
 WAV2VEC2 = transformers.Wav2Vec2Config()
+NORM_NEAR = 2e-6
 EXTRACTORS = {
     "wave": transformers.Wav2Vec2FeatureExtractor(),
     "wave as it is": transformers.Wav2Vec2FeatureExtractor(do_normalize=False),
@@ -151,6 +155,32 @@ def test_a_row_of_padding_alone_is_answered_with_numbers(tmp_path: Path) -> None
     nothing = torch.zeros(2, RATE)
     with torch.inference_mode():
         assert SoundGraph(model, SELECTS["logits"](None))(nothing, nothing.int()).isfinite().all()
+
+
+def test_a_norm_over_half_a_minute_loses_no_digits_in_the_runtime(tmp_path: Path) -> None:
+    conv, heard = torch.nn.Conv1d(1, 4, kernel_size=10, stride=5), Heard([(10, 5)])
+    norm = OwnNorm(torch.nn.GroupNorm(4, 4), heard).eval()
+
+    class Alone(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = norm
+
+        def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            heard.samples = mask
+            made: torch.Tensor = self.norm(values)
+            return made
+
+    torch.manual_seed(1)
+    with torch.no_grad():
+        values = conv(torch.rand(1, 1, 30 * RATE)) + 1.0  # far from its mean 0: there digits are lost
+    mask, file = torch.ones(1, 30 * RATE, dtype=torch.bool), tmp_path / "norm.onnx"
+    names: Any = {"input_names": ["values", "mask"], "output_names": ["made"], "opset_version": 20, "verbose": False}
+    with quiet():
+        torch.onnx.export(Alone(), (values, mask), file, dynamo=True, external_data=False, **names)
+    (made,) = session_from_file(file).run(None, {"values": values.numpy(), "mask": mask.numpy()})
+    exact = torch.nn.functional.group_norm(values.double(), 4).numpy()
+    assert np.abs(made - exact).max() < NORM_NEAR
 
 
 def test_each_extractor_that_is_known_is_tried_here() -> None:

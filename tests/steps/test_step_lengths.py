@@ -174,3 +174,15 @@ def test_images_are_shared_out_as_they_are_and_come_back_in_order(rows: int, cor
     assert len(made) == min(rows, cores)
     for width in (whole["pixel_values"], whole["pixel_values"][:, 0], whole["pixel_values"][:, 0, 0]):
         np.testing.assert_array_equal(in_order([(part, width[part.rows]) for part in made], whole), width)
+
+
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.integers(1, 5))
+def test_stretches_of_recordings_come_back_with_the_most_that_one_has(lengths: list[int], cores: int) -> None:
+    whole = batch(lengths)
+    parts = by_length(whole, cores)
+    stretches = [(part, (part.batch["input_ids"] * part.batch["attention_mask"])[:, 2::3, None]) for part in parts]
+    made = in_order(stretches, whole)
+    assert made.shape[:2] == (len(lengths), max(output.shape[1] for _, output in stretches))
+    wanted = (whole["input_ids"] * whole["attention_mask"])[:, 2::3]
+    assert made[:, : wanted.shape[1], 0].tolist() == wanted[:, : made.shape[1]].tolist()
+    assert not made[:, wanted.shape[1] :].any()

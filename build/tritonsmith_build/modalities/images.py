@@ -14,11 +14,9 @@ from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.pictures import PictureLimits, picture
 from tritonsmith_steps.pixels import PixelMaker, Pixels, PixelSettings
 
-from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import ImageFacts
-from tritonsmith_build.hashing import sha256
 from tritonsmith_build.modalities.drawn import drawn
-from tritonsmith_build.modalities.folders import classes_of, files_in
+from tritonsmith_build.modalities.folders import Files, sources_for
 from tritonsmith_build.modality import Axis, Dims, Modality, Purpose, Shape
 from tritonsmith_build.tables import PipelineSpec
 
@@ -31,30 +29,11 @@ PIXEL_VALUES = "pixel_values"
 LEAST = 16
 """Of both sides, where images come out in their own proportions: a patch of the coarser vision transformers."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_DRAWN: dict[Purpose, tuple[int, int]] = {"gate": (32, 1), "calibration": (32, 2)}
-"""How many images are drawn where a spec names none, and the seed of their drawing."""
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(Files[PixelSettings]):
     """Images from files or drawn ones, made to pixels as the served step does it."""
-
-    settings: PixelSettings
-    sources: Sequence[Path | int]
-    """Files, or seeds of what is drawn."""
-    labels: Sequence[str] = ()
-
-    @property
-    def key(self) -> Any:
-        """The files' content, or the seeds; settings are the model's."""
-        return [sha256(source) if isinstance(source, Path) else source for source in self.sources]
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def first(self, count: int) -> Pictures:
-        """So many of them at most."""
-        return replace(self, sources=self.sources[:count], labels=self.labels[:count])
 
     def batches(self, rows: int, *, as_on_gpu: bool = False) -> Iterator[Arrays]:
         """Consecutive images of one size together."""
@@ -72,11 +51,7 @@ class Pictures:
         return {PIXEL_VALUES: np.stack([self._pixels(make, source) for source in sources])}
 
     def _pixels(self, make: PixelMaker, source: Path | int) -> Pixels:
-        try:
-            return make(self._image(source))
-        except ValueError as error:
-            fix = "replace it or take it out"
-            raise SmithError(f"cannot be used in the gate or calibration data ({error})", where=source, fix=fix) from None
+        return self.usable(lambda source: make(self._image(source)), source)
 
     def _image(self, source: Path | int) -> Image.Image:
         if isinstance(source, int):
@@ -86,12 +61,7 @@ class Pictures:
 
 def _samples(spec: PipelineSpec, facts: ImageFacts, task: Task, folder: Path, purpose: Purpose) -> Pictures:
     """The images of the folder that the spec names, each of the class that its own folder is named after; or drawn ones."""
-    settings, data = _settings(spec, facts, task), getattr(spec, purpose).data
-    if data is None:
-        count, seed = _DRAWN[purpose]
-        return Pictures(settings, [seed * 1000 + number for number in range(count)])
-    files = files_in(spec.beside(data), SUFFIXES, "image")
-    return Pictures(settings, files, classes_of(files, spec.beside(data)))
+    return Pictures(_settings(spec, facts, task), *sources_for(spec, purpose, SUFFIXES, "image"))
 
 
 def _settings(spec: Any, facts: ImageFacts, task: Task) -> PixelSettings:
@@ -152,7 +122,7 @@ IMAGES = Modality(
     reads="read_images:model_of_images",
     reads_graph="own_read:graph_of_images",
     code=("modalities/images.py", "modalities/drawn.py", "modalities/folders.py"),
-    steps=("pictures.py", "pixels.py"),
+    steps=("pictures.py", "pixels.py", "files.py"),
     files=(),
     dtypes={PIXEL_VALUES: "TYPE_FP32"},
     axes=_axes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,8 @@ from tritonsmith_steps.sounds import Samples as Sound
 from tritonsmith_steps.sounds import SoundLimits, sound
 from tritonsmith_steps.waves import VALUES, Heard, WaveMaker, WaveSettings, waves_of
 
-from tritonsmith_build.errors import SmithError
 from tritonsmith_build.facts import SoundFacts
-from tritonsmith_build.hashing import sha256
-from tritonsmith_build.modalities.folders import classes_of, files_in
+from tritonsmith_build.modalities.folders import Files, sources_for
 from tritonsmith_build.modalities.voiced import voiced
 from tritonsmith_build.modality import Axis, Modality, Purpose, Shape
 from tritonsmith_build.tables import PipelineSpec
@@ -28,30 +26,11 @@ if TYPE_CHECKING:
     from tritonsmith_build.task import Task
 
 SUFFIXES = (".wav", ".flac")
-_MADE: dict[Purpose, tuple[int, int]] = {"gate": (32, 1), "calibration": (32, 2)}
-"""How many sounds are made where a spec names none, and the seed of their making."""
 
 
 @dataclass(frozen=True)
-class Recordings:
+class Recordings(Files[WaveSettings]):
     """Recordings from files or sounds made by chance, as the served step makes engine input of them."""
-
-    settings: WaveSettings
-    sources: Sequence[Path | int]
-    """Files, or seeds of what is made."""
-    labels: Sequence[str] = ()
-
-    @property
-    def key(self) -> Any:
-        """The files' content, or the seeds; settings are the model's."""
-        return [sha256(source) if isinstance(source, Path) else source for source in self.sources]
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def first(self, count: int) -> Recordings:
-        """So many of them at most."""
-        return replace(self, sources=self.sources[:count], labels=self.labels[:count])
 
     def batches(self, rows: int, *, as_on_gpu: bool = False) -> Iterator[Arrays]:
         """Consecutive recordings; a batch of waves is as long as its longest, ``as_on_gpu`` as the next bucket."""
@@ -77,11 +56,7 @@ class Recordings:
         return batch
 
     def _heard(self, source: Path | int) -> Heard:
-        try:
-            return WaveMaker(self.settings)(self._samples(source))
-        except ValueError as error:
-            fix = "replace it or take it out"
-            raise SmithError(f"cannot be used in the gate or calibration data ({error})", where=source, fix=fix) from None
+        return self.usable(lambda source: WaveMaker(self.settings)(self._samples(source)), source)
 
     def _samples(self, source: Path | int) -> Sound:
         settings = self.settings
@@ -92,12 +67,7 @@ class Recordings:
 
 def _samples(spec: PipelineSpec, facts: SoundFacts, task: Task, folder: Path, purpose: Purpose) -> Recordings:
     """The recordings of the folder that the spec names, each of the class that its own folder is named after; or made ones."""
-    settings, data = _settings(spec, facts, task), getattr(spec, purpose).data
-    if data is None:
-        count, seed = _MADE[purpose]
-        return Recordings(settings, [seed * 1000 + number for number in range(count)])
-    files = files_in(spec.beside(data), SUFFIXES, "recording")
-    return Recordings(settings, files, classes_of(files, spec.beside(data)))
+    return Recordings(_settings(spec, facts, task), *sources_for(spec, purpose, SUFFIXES, "recording"))
 
 
 def _settings(spec: Any, facts: SoundFacts, task: Task) -> WaveSettings:
@@ -133,7 +103,7 @@ SOUNDS = Modality(
     reads="read_sounds:model_of_sounds",
     reads_graph=None,
     code=("modalities/sounds.py", "modalities/voiced.py", "modalities/folders.py", "stages/hearing.py"),
-    steps=("sounds.py", "waves.py", "bands.py"),
+    steps=("sounds.py", "waves.py", "bands.py", "files.py"),
     files=(),
     dtypes={VALUES: "TYPE_FP32", MASK: "TYPE_INT32"},
     axes=_axes,

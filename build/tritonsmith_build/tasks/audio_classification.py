@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from tritonsmith_build.modalities.sounds import SOUNDS
 from tritonsmith_build.tables import LabelsOutput, SoundSpec
-from tritonsmith_build.task import AUDIO, SoundModel, Task, Tensor, option
-from tritonsmith_build.tasks.labels import ClassifyGate, activation, classes
+from tritonsmith_build.task import AUDIO, SoundModel, Task, option
+from tritonsmith_build.tasks.labels import ClassifyGate, activation, class_answers, class_settings, classes
 
 
 class AudioClassification(SoundSpec):
@@ -34,10 +34,7 @@ TASK = Task(
     engine_output="logits",
     figures="decisions",
     step="classify",
-    answers=lambda facts: (
-        Tensor("LABEL", "TYPE_STRING", (facts.width,)),
-        Tensor("SCORE", "TYPE_FP32", (facts.width,)),
-    ),
-    step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
+    answers=class_answers,
+    step_settings=class_settings,
     options=(option("FUNCTION_TO_APPLY"),),
 )

@@ -70,6 +70,9 @@ def facts(model: TextModel[FeatureExtraction]) -> dict[str, Any]:
     pooling = _own_pooling(model) or spec.output.pooling or _pooling(spec, folder)
     normalize = spec.output.normalize if spec.output.normalize is not None else "Normalize" in modules
     side = SIDES[config.model_type](config) if pooling == "model" and not model.pools else Side(config.hidden_size)
+    if side.fill and model.tokenizer.padding_side != "right":
+        fix = "give a model whose tokenizer pads on the right"
+        raise SmithError(f"texts of {config.model_type} are filled up on the left", where=f"{spec.file}: source", fix=fix)
     kept, width = spec.output.truncate_dim, side.width
     if kept and kept > width:
         fix = f"set truncate_dim <= {width}"

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from tritonsmith_build.modalities.images import IMAGES
 from tritonsmith_build.tables import ImageSpec, LabelsOutput
-from tritonsmith_build.task import IMAGE, ImageModel, Task, Tensor, option
-from tritonsmith_build.tasks.labels import ClassifyGate, activation, classes
+from tritonsmith_build.task import IMAGE, ImageModel, Task, option
+from tritonsmith_build.tasks.labels import ClassifyGate, activation, class_answers, class_settings, classes
 
 
 class ImageClassification(ImageSpec):
@@ -33,10 +33,7 @@ TASK = Task(
     engine_output="logits",
     figures="decisions",
     step="classify",
-    answers=lambda facts: (
-        Tensor("LABEL", "TYPE_STRING", (facts.width,)),
-        Tensor("SCORE", "TYPE_FP32", (facts.width,)),
-    ),
-    step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
+    answers=class_answers,
+    step_settings=class_settings,
     options=(option("FUNCTION_TO_APPLY"),),
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.facts import Activation
+from tritonsmith_build.facts import Activation, ModelFacts
 from tritonsmith_build.tables import AgreementGate, Share
-from tritonsmith_build.task import Model
+from tritonsmith_build.task import Model, Tensor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -36,3 +36,13 @@ def activation(config: PreTrainedConfig) -> Activation:
     if config.problem_type == "regression":
         return "none"
     return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"
+
+
+def class_answers(facts: ModelFacts) -> tuple[Tensor, ...]:
+    """Every class with its score, the likeliest first."""
+    return Tensor("LABEL", "TYPE_STRING", (facts.width,)), Tensor("SCORE", "TYPE_FP32", (facts.width,))
+
+
+def class_settings(facts: ModelFacts) -> dict[str, object]:
+    """What the step ``classify`` reads from its version folder."""
+    return {"labels": list(facts.labels), "activation": facts.activation}

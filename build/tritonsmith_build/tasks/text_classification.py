@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tritonsmith_build.tables import LabelsOutput, TextSpec
-from tritonsmith_build.task import TEXT, Model, Task, Tensor, option
-from tritonsmith_build.tasks.labels import ClassifyGate, activation, classes
+from tritonsmith_build.task import TEXT, Model, Task, option
+from tritonsmith_build.tasks.labels import ClassifyGate, activation, class_answers, class_settings, classes
 
 
 class TextClassification(TextSpec):
@@ -31,10 +31,7 @@ TASK = Task(
     engine_output="logits",
     figures="decisions",
     step="classify",
-    answers=lambda facts: (
-        Tensor("LABEL", "TYPE_STRING", (facts.width,)),
-        Tensor("SCORE", "TYPE_FP32", (facts.width,)),
-    ),
-    step_settings=lambda facts: {"labels": list(facts.labels), "activation": facts.activation},
+    answers=class_answers,
+    step_settings=class_settings,
     options=(option("FUNCTION_TO_APPLY"),),
 )
