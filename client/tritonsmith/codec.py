@@ -152,9 +152,15 @@ def encoded(info: ModelInfo, inputs: Any, options: Mapping[str, Any]) -> Call:
 
 
 def decoded(info: ModelInfo, outputs: Sequence[Arrays], call: Call, options: Mapping[str, Any]) -> Any:
-    """What a caller gets, from the outputs of a call's requests."""
+    """What a caller gets, from the outputs of a call's requests. Raises ServerError where one is not among them."""
     task = TASKS[info.task]
-    return task.decode(outputs, call, **{name: value for name, value in options.items() if task.options[name].for_decoding})
+    told = {name: value for name, value in options.items() if task.options[name].for_decoding}
+    try:
+        return task.decode(outputs, call, **told)
+    except KeyError as error:
+        # Triton 2.51 keeps what the first caller asked for, and gives that to all who send the same.
+        why = "perhaps another caller asked for less and the server's cache keeps that; serve it with serving.cache = false"
+        raise ServerError(f"{info.name} answered without {error.args[0]}; {why}") from None
 
 
 def check_options(info: ModelInfo, options: Mapping[str, Any]) -> None:

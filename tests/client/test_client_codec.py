@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonsmith import InvalidInputError, ServerError
 from tritonsmith.answers import decode_vectors
 from tritonsmith.calls import Call, encode_texts
-from tritonsmith.codec import TASKS, ModelInfo, encoded, info_from_config
+from tritonsmith.codec import TASKS, ModelInfo, decoded, encoded, info_from_config
 from wild_text import any_text
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -190,3 +190,10 @@ def test_targets_are_no_rows_of_the_engine_and_a_text_is_one_of_them() -> None:
     assert alone["TARGETS"].tolist() == [[b"good, or bad"]]
     labels = encoded(ModelInfo("topics", "zero-shot-classification", 8), ["a"] * 8, {"candidate_labels": "x, y"}).requests
     assert [len(request["TEXT"]) for request in labels] == [4, 4]
+
+
+def test_an_answer_that_lacks_a_part_is_the_servers_error() -> None:
+    info = ModelInfo("moods", "text-classification", 8)
+    call = encoded(info, "a text", {})
+    with pytest.raises(ServerError, match=r"^moods answered without LABEL; perhaps another caller asked for less and the"):
+        decoded(info, [{"SCORE": np.ones((1, 2), np.float32)}], call, {})
