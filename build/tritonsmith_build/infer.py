@@ -82,18 +82,21 @@ def _answers(pipe: Pipeline, texts: Sequence[str], options: dict[str, Any], save
     task = TASKS[pipe.info.task]
     items = [_item(number, text, task.keys) for number, text in enumerate(texts)] if task.keys else list(texts)
     answers = pipe(items, **options)
+    beside: list[dict[str, Any]] = [{} for _ in texts]
+    if options.get("return_truncated"):
+        answers, cut = answers
+        beside = [{"truncated": one} for one in cut]
     if task.unwraps_one and len(items) == 1:
         answers = [answers]
-    saved: list[dict[str, Any]] = [{} for _ in texts]
     if save is not None:
         from tritonsmith_build.drawing import draw_answer
 
         targets = [save / name for name in drawn_names(texts)]
         drawn = zip(map(Path, texts), answers, targets, strict=True)
-        saved = [{"saved": str(draw_answer(*one))} for one in drawn]
+        beside = [{"saved": str(draw_answer(*one))} for one in drawn]
     return [
         {task.item: text, **row_of(answer, task.called), **where}
-        for text, answer, where in zip(texts, answers, saved, strict=True)
+        for text, answer, where in zip(texts, answers, beside, strict=True)
     ]
 
 

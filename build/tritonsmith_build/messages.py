@@ -11,6 +11,9 @@ from tritonsmith_build.tables import PipelineSpec, Serving
 from tritonsmith_build.task import Tensor
 
 VERSION = 1
+CACHED = "cached"
+"""What the ensemble within a pipeline is called, behind the pipeline's name."""
+_VERSIONS = {"version_policy": {"specific": {"versions": [VERSION]}}}
 
 Message = dict[str, Any]
 
@@ -30,25 +33,54 @@ def step_files(spec: PipelineSpec, model: str, step: str, settings: Mapping[str,
     return files
 
 
-def ensemble(
+def ensembles(
     spec: PipelineSpec,
     steps: Sequence[Message],
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     parameters: Mapping[str, str],
-) -> Message:
-    """The pipeline's own model."""
+) -> dict[str, Message]:
+    """The pipeline's own model by its name, and the one within that remembers answers, where there is need of one.
+
+    Triton's cache knows an answer by its request's inputs alone: what the first caller leaves out of it is missing for all who
+    send the same. So callers ask a model that remembers nothing, which always asks the one within for everything.
+    """
+    told = {"parameters": entries({"task": spec.task, **parameters})}
+    cached = spec.serving.cache
+    if not cached or len(outputs) == 1:
+        return {spec.name: {**_ensemble(spec, spec.name, steps, inputs, outputs, cached=cached), **told}}
+    within = f"{spec.name}_{CACHED}"
+    asking = [step_of(within, named(inputs), named(outputs))]
     return {
-        "name": spec.name,
+        spec.name: {**_ensemble(spec, spec.name, asking, inputs, outputs, cached=False), **told},
+        within: {**_ensemble(spec, within, steps, inputs, outputs, cached=True), **_VERSIONS},
+    }
+
+
+def _ensemble(
+    spec: PipelineSpec,
+    name: str,
+    steps: Sequence[Message],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    *,
+    cached: bool,
+) -> Message:
+    return {
+        "name": name,
         "platform": "ensemble",
         "max_batch_size": spec.engine.max_batch_size,
         "input": tensors(inputs),
         "output": tensors(outputs),
         "ensemble_scheduling": {"step": list(steps)},
-        # Only here: a step's cache would outlive the step's repair.
-        "response_cache": {"enable": spec.serving.cache},
-        "parameters": entries({"task": spec.task, **parameters}),
+        # No step in Python is: its cache would outlive its repair.
+        "response_cache": {"enable": cached},
     }
+
+
+def version_folder(model: str) -> dict[str, str]:
+    """What keeps the empty version folder that an ensemble must have."""
+    return {f"{model}/{VERSION}/.gitkeep": ""}
 
 
 def step_of(model: str, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Message:
@@ -89,7 +121,7 @@ def interface(
         "max_batch_size": spec.engine.max_batch_size,
         "input": tensors(inputs),
         "output": tensors(outputs),
-        "version_policy": {"specific": {"versions": [VERSION]}},
+        **_VERSIONS,
     }
 
 

@@ -104,6 +104,8 @@ class Modality:
     """From spec, facts and task: what the first step reads from its version folder."""
     parameters: Mapping[str, Mapping[str, str]]
     """What the first step's configurations say, by the configuration's name (the default one has none)."""
+    cuts: Callable[[Any], bool]
+    """From the facts: whether the first step may cut an item to what the model takes at most, and says so."""
     timed: int
     """How many of the gate's a runtime is timed with."""
     samples: Callable[[PipelineSpec, Any, Task, Path, Purpose], Samples]

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.hashing import sha256
-from tritonsmith_build.repository import MANIFEST, Steps, damage, ensembles, read_manifest
+from tritonsmith_build.repository import MANIFEST, Steps, damage, pipeline_steps, read_manifest
 
 SUMS = "SHA256SUMS"
 _RENDERED = ("config.pbtxt", "configs/*.pbtxt", "{version}/model.py", "{version}/step.json", "{version}/.gitkeep")
@@ -32,7 +32,7 @@ def pack(repository: Path, pipelines: Sequence[str], archive: Path, *, target: s
     Only ``target``'s engine goes in where one is given, else every target's that was built. Raises SmithError for a pipeline
     that is not there, not built, or whose files are not those that its manifest speaks of.
     """
-    there = ensembles(repository)
+    there = pipeline_steps(repository)
     members: dict[str, Content] = {}
     for name in pipelines:
         if name not in there:

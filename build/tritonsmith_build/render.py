@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from tritonsmith_build.facts import ModelFacts, TextFacts
 from tritonsmith_build.messages import (
-    VERSION,
     Message,
-    ensemble,
+    ensembles,
     entries,
     header,
     interface,
@@ -20,13 +19,14 @@ from tritonsmith_build.messages import (
     step_files,
     step_of,
     tensors,
+    version_folder,
 )
 from tritonsmith_build.modality import Shape
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
 from tritonsmith_build.step_files import step_settings
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
-from tritonsmith_build.task import Tensor
+from tritonsmith_build.task import Task, Tensor
 from tritonsmith_build.tasks import TASKS
 
 ROWS = 4096
@@ -37,9 +37,8 @@ OVERLAY = "host-tensorrt"
 
 @dataclass(frozen=True)
 class Names:
-    """The Triton models of one pipeline; the ensemble has the pipeline's own name."""
+    """The Triton models of one pipeline's steps."""
 
-    ensemble: str
     first: str
     engine: str
     answer: str
@@ -48,7 +47,7 @@ class Names:
     def of(cls, spec: PipelineSpec) -> Names:
         """By the spec's name and the steps of its task."""
         task = TASKS[spec.task]
-        return cls(spec.name, *(f"{spec.name}_{suffix}" for suffix in (task.modality.step, "engine", task.step)))
+        return cls(*(f"{spec.name}_{suffix}" for suffix in (task.modality.step, "engine", task.step)))
 
     @property
     def steps(self) -> tuple[str, str, str]:
@@ -62,8 +61,9 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
     Each configuration is read back with Triton's protobuf before it is returned.
     """
     names = Names.of(spec)
+    whole = _ensembles(spec, facts, names)
     configs = {
-        f"{names.ensemble}/config.pbtxt": _ensemble(spec, facts, names),
+        **{f"{name}/config.pbtxt": ensemble for name, ensemble in whole.items()},
         **{_config(names.first, name): _first(spec, facts, names, name) for name in TASKS[spec.task].modality.parameters},
         f"{names.engine}/config.pbtxt": _engine_tensorrt(spec, facts, names),
         f"{names.engine}/configs/cpu.pbtxt": _engine_cpu(spec, facts, names),
@@ -76,7 +76,8 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
     steps = step_settings(spec, facts)
     for model, (step, settings) in zip(names.steps, steps.items(), strict=True):
         files |= step_files(spec, model, step, settings)
-    files[f"{names.ensemble}/{VERSION}/.gitkeep"] = ""
+    for name in whole:
+        files |= version_folder(name)
     return files
 
 
@@ -89,16 +90,21 @@ def overlay(spec: PipelineSpec, facts: ModelFacts, plans: Mapping[str, str]) -> 
     return {path: text}
 
 
-def _ensemble(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
+def _ensembles(spec: PipelineSpec, facts: ModelFacts, names: Names) -> dict[str, Message]:
     task = TASKS[spec.task]
-    answers = task.answers(facts)
+    answers, reports = task.answers(facts), task.reports(facts)
     made, logits = named(_engine_inputs(spec, facts)), {task.engine_output: task.engine_output}
     steps = [
         step_of(names.first, named(task.inputs), {**made, **named(task.beside(facts))}),
         step_of(names.engine, made, logits),
-        step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(answers)),
+        step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(_given(task, facts))),
     ]
-    return ensemble(spec, steps, [*task.inputs, *task.options], answers, _mask(facts))
+    return ensembles(spec, steps, [*task.inputs, *task.options], [*answers, *reports], _mask(facts))
+
+
+def _given(task: Task, facts: ModelFacts) -> tuple[Tensor, ...]:
+    """What the answering step gives."""
+    return (*task.answers(facts), *(task.reports(facts) if task.spreads else ()))
 
 
 def _config(model: str, configuration: str) -> str:
@@ -124,7 +130,7 @@ def _answer(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
     # It gets no more than the engine's bounded queue lets through, and needs no limit of its own.
     task = TASKS[spec.task]
     inputs = [_engine_output(spec, facts), *task.kept, *task.options]
-    return {**python_step(spec, names.answer, inputs, task.answers(facts), {}), **_rows(spec)}
+    return {**python_step(spec, names.answer, inputs, _given(task, facts), {}), **_rows(spec)}
 
 
 def _rows(spec: PipelineSpec) -> Message:

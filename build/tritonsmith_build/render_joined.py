@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from tritonsmith_build.facts import JoinedFacts
 from tritonsmith_build.joined import Joined, OwnStep, PartStep
-from tritonsmith_build.messages import VERSION, Message, ensemble, header, named, python_step, queue, step_files, step_of
+from tritonsmith_build.messages import (
+    Message,
+    ensembles,
+    header,
+    named,
+    python_step,
+    queue,
+    step_files,
+    step_of,
+    version_folder,
+)
 from tritonsmith_build.pbtxt import config_from_text, pbtxt
 from tritonsmith_build.tables import PipelineSpec
 
@@ -14,8 +24,9 @@ def rendered_joined(spec: PipelineSpec, joined: Joined, facts: JoinedFacts) -> d
     steps = joined.steps(spec, facts)
     own = [step for step in steps if isinstance(step, OwnStep)]
     flow = [_step(spec, step) for step in steps]
+    whole = ensembles(spec, flow, [*joined.inputs, *joined.options], joined.answers, {})
     configs = {
-        spec.name: ensemble(spec, flow, [*joined.inputs, *joined.options], joined.answers, {}),
+        **whole,
         **{f"{spec.name}_{step.suffix}": _config(spec, joined, step) for step in own},
     }
     files = {f"{name}/config.pbtxt": header(spec) + pbtxt(config) for name, config in configs.items()}
@@ -23,7 +34,8 @@ def rendered_joined(spec: PipelineSpec, joined: Joined, facts: JoinedFacts) -> d
         config_from_text(text, where=path)
     for step in own:
         files |= step_files(spec, f"{spec.name}_{step.suffix}", step.suffix, step.settings)
-    files[f"{spec.name}/{VERSION}/.gitkeep"] = ""
+    for name in whole:
+        files |= version_folder(name)
     return files
 
 

@@ -19,13 +19,14 @@ Steps = Sequence[tuple[str, int]]
 """The models of an ensemble with their pinned versions, in the order in which data flows."""
 # Read without protobuf, which a server's image need not have; the text is this project's own rendering.
 _STEP = re.compile(r'model_name: "([^"]+)"\s+model_version: (\d+)')
+_TASK = re.compile(r'key: "task"')
 
 
-def ensembles(repository: Path) -> dict[str, Steps]:
-    """The ensembles of a repository by their names; what stands in a part of one stands in it too."""
+def pipeline_steps(repository: Path) -> dict[str, Steps]:
+    """The ensembles of a repository that have a task, by their names; what stands in a part of one stands in it too."""
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(repository.glob("*/config.pbtxt"))}
     found = {name: [(model, int(version)) for model, version in _STEP.findall(text)] for name, text in texts.items()}
-    return {name: list(_with_theirs(steps, found)) for name, steps in found.items() if steps}
+    return {name: list(_with_theirs(steps, found)) for name, steps in found.items() if steps and _TASK.search(texts[name])}
 
 
 def _with_theirs(steps: Steps, found: Mapping[str, Steps]) -> Iterator[tuple[str, int]]:

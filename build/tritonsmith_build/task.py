@@ -117,9 +117,14 @@ class Task:
         return f"tasks/{self.facts.__module__.rpartition('.')[2]}.py"
 
     def beside(self, facts: ModelFacts) -> tuple[Tensor, ...]:
-        """What the first step gives to the answering step alone."""
+        """What the first step gives beside the engine's inputs: to the answering step, or to the caller."""
         known = {*self.modality.axes(facts), *(tensor.name for tensor in self.inputs)}
-        return tuple(tensor for tensor in self.kept if tensor.name not in known)
+        given = tuple(tensor for tensor in self.kept if tensor.name not in known)
+        return given if self.spreads else (*given, *self.reports(facts))
+
+    def reports(self, facts: ModelFacts) -> tuple[Tensor, ...]:
+        """What says whether an item was cut: from the first step, or where items become several rows from the last."""
+        return (TRUNCATED,) if self.modality.cuts(facts) else ()
 
     @property
     def spreads(self) -> bool:
@@ -147,6 +152,7 @@ def _each_token(name: str) -> Tensor:
 
 
 TEXT, TOKENS, ITEM = text("TEXT"), _each_token("input_ids"), text("ITEM")
+TRUNCATED = Tensor("TRUNCATED", "TYPE_BOOL", (1,))
 OFFSETS, SPECIAL, SEQUENCE, WORD = (
     Tensor("OFFSETS", "TYPE_INT32", (-1, 2)),
     *(_each_token(name) for name in ("SPECIAL", "SEQUENCE", "WORD")),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tritonsmith.answers import (
     decode_all_classes,
     decode_classes,
@@ -63,24 +65,32 @@ class Task:
 
 
 _QUESTION = {"question": "QUESTION", "context": "CONTEXT"}
+_REPORT = "return_truncated"
+_REPORTS = {_REPORT: flag()}
+"""Of tasks whose items may be longer than the model takes."""
 _FUNCTION = one_of(("softmax", "sigmoid", "none"), "FUNCTION_TO_APPLY")
 _QUERY = {"query": "QUERY", "documents": "DOCUMENTS"}
 TASKS: dict[str, Task] = {
     "text-classification": Task(
         encode_texts_or_pairs,
         decode_classes,
-        {"top_k": TOP_K, "function_to_apply": _FUNCTION},
+        {"top_k": TOP_K, "function_to_apply": _FUNCTION, **_REPORTS},
         called="classes",
     ),
     "zero-shot-classification": Task(
         encode_texts,
         decode_zero_shot,
-        {"candidate_labels": LABELS, "hypothesis_template": line("HYPOTHESIS_TEMPLATE"), "multi_label": flag("MULTI_LABEL")},
+        {
+            "candidate_labels": LABELS,
+            "hypothesis_template": line("HYPOTHESIS_TEMPLATE"),
+            "multi_label": flag("MULTI_LABEL"),
+            **_REPORTS,
+        },
     ),
     "token-classification": Task(
         encode_texts,
         decode_json("ENTITIES"),
-        {"aggregation_strategy": one_of(("none", "simple", "first", "average", "max"), "AGGREGATION_STRATEGY")},
+        {"aggregation_strategy": one_of(("none", "simple", "first", "average", "max"), "AGGREGATION_STRATEGY"), **_REPORTS},
         called="entities",
     ),
     "question-answering": Task(
@@ -95,13 +105,19 @@ TASKS: dict[str, Task] = {
         keys=tuple(_QUESTION),
     ),
     "fill-mask": Task(
-        encode_texts, decode_tokens, {"top_k": count("TOP_K"), "targets": TARGETS}, unwraps_one=True, called="tokens"
+        encode_texts,
+        decode_tokens,
+        {"top_k": count("TOP_K"), "targets": TARGETS, **_REPORTS},
+        unwraps_one=True,
+        called="tokens",
     ),
-    "feature-extraction": Task(encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME")}, called="embedding"),
+    "feature-extraction": Task(
+        encode_texts, decode_vectors, {"prompt_name": line("PROMPT_NAME"), **_REPORTS}, called="embedding"
+    ),
     "text-ranking": Task(
         encode_records("a query", _QUERY, lists=("documents",)),
         decode_ranking,
-        {"top_k": TOP_K, "return_documents": flag()},
+        {"top_k": TOP_K, "return_documents": flag(), **_REPORTS},
         keys=tuple(_QUERY),
         called="documents",
     ),
@@ -114,7 +130,7 @@ TASKS: dict[str, Task] = {
     "audio-classification": Task(
         encode_sounds,
         decode_top_classes,
-        {"top_k": TOP_K, "function_to_apply": _FUNCTION},
+        {"top_k": TOP_K, "function_to_apply": _FUNCTION, **_REPORTS},
         item="recording",
         called="classes",
     ),
@@ -152,15 +168,26 @@ def encoded(info: ModelInfo, inputs: Any, options: Mapping[str, Any]) -> Call:
 
 
 def decoded(info: ModelInfo, outputs: Sequence[Arrays], call: Call, options: Mapping[str, Any]) -> Any:
-    """What a caller gets, from the outputs of a call's requests. Raises ServerError where one is not among them."""
+    """What a caller gets, from the outputs of a call's requests. Raises ServerError where one is not among them.
+
+    With ``return_truncated`` a pair: the answers, and of each item whether it was cut to what the model takes at most.
+    """
     task = TASKS[info.task]
-    told = {name: value for name, value in options.items() if task.options[name].for_decoding}
+    told = {name: value for name, value in options.items() if task.options[name].for_decoding and name != _REPORT}
     try:
-        return task.decode(outputs, call, **told)
+        answers = task.decode(outputs, call, **told)
     except KeyError as error:
-        # Triton 2.51 keeps what the first caller asked for, and gives that to all who send the same.
-        why = "perhaps another caller asked for less and the server's cache keeps that; serve it with serving.cache = false"
-        raise ServerError(f"{info.name} answered without {error.args[0]}; {why}") from None
+        fix = "render and build it again with the version of tritonsmith that asks"
+        raise ServerError(f"{info.name} answered without {error.args[0]}; {fix}") from None
+    return (answers, _truncated(outputs, call)) if options.get(_REPORT) else answers
+
+
+def _truncated(outputs: Sequence[Arrays], call: Call) -> bool | list[bool]:
+    """Nothing is cut where a pipeline does not say."""
+    said = [
+        bool(cut) for output in outputs for cut in output.get("TRUNCATED", np.zeros(len(next(iter(output.values()))))).ravel()
+    ]
+    return said[0] if call.single else said
 
 
 def check_options(info: ModelInfo, options: Mapping[str, Any]) -> None:

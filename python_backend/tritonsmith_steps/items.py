@@ -14,6 +14,8 @@ from tritonsmith_steps.arrays import Arrays, Result, spans
 
 ITEM = "ITEM"
 """Bytes ``[rows, 1]``: JSON in the first row of an item, nothing in those that follow it."""
+TRUNCATED = "TRUNCATED"
+"""BOOL ``[rows, 1]``: whether an item was cut to what the model takes at most."""
 Text = str | tuple[str, str]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import ACTIVATIONS, Floats
-from tritonsmith_steps.items import Item, items_in, stacked
+from tritonsmith_steps.items import TRUNCATED, Item, items_in, stacked
 from tritonsmith_steps.readers import Asked
 from tritonsmith_steps.settings import settings_from
 
@@ -31,7 +32,8 @@ def documents(asked: Asked) -> list[Item]:
 class Rank:
     """``logits`` FP32 ``[pairs, 1]`` of each query's documents to ``INDEX`` INT32 and ``SCORE`` ``[queries, documents]``.
 
-    The best comes first, as ``CrossEncoder.rank`` of sentence-transformers has it; ``INDEX`` counts the documents as they came.
+    The best comes first, as ``CrossEncoder.rank`` of sentence-transformers has it; ``INDEX`` counts the documents as they came,
+    ``TRUNCATED`` says whether one was cut.
     """
 
     def __init__(self, settings: RankSettings) -> None:
@@ -44,12 +46,12 @@ class Rank:
 
     def __call__(self, requests: Sequence[Arrays]) -> list[Result]:
         """One result a request, in order."""
-        return [stacked([self._answer(rows["logits"]) for _, rows in items_in(request)]) for request in requests]
+        return [stacked([self._answer(about, rows["logits"]) for about, rows in items_in(request)]) for request in requests]
 
-    def _answer(self, logits: Floats) -> Arrays:
+    def _answer(self, about: dict[str, Any], logits: Floats) -> Arrays:
         scores = self._scores(logits[:, 0]).astype(np.float32)
         order = np.argsort(-scores, kind="stable")
-        return {"INDEX": order.astype(np.int32), "SCORE": scores[order]}
+        return {"INDEX": order.astype(np.int32), "SCORE": scores[order], TRUNCATED: np.array([about["truncated"]])}
 
 
 STEP = Rank

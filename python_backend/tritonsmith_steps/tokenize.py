@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from tritonsmith_steps.arrays import Arrays, Count, Result, spans
-from tritonsmith_steps.items import ITEM, Item, Text, item_column
+from tritonsmith_steps.items import ITEM, TRUNCATED, Item, Text, item_column
 from tritonsmith_steps.readers import Asked, Limits, reader_named
 from tritonsmith_steps.settings import settings_from
 
@@ -32,7 +32,7 @@ class TokenizeSettings:
     pad: dict[str, int]
     truncation_side: Literal["left", "right"]
     beside: Sequence[str] = ()
-    """Of ``PLACES`` and ``ITEM``, what a later step needs to find its way back to the text."""
+    """Of ``PLACES``, ``ITEM`` and ``TRUNCATED``, what later steps or the caller need to find their way back to the text."""
     reads: str = "readers.texts"
     """How a request is read: ``module.function`` of this package."""
     cut: Cut = "longest_first"
@@ -117,7 +117,8 @@ class Tokenize:
 
     def _encoded(self, requests: Sequence[Sequence[Text]]) -> Sequence[Sequence[Encoding] | ValueError]:
         # The fast one has no offsets.
-        encode = self._tokenizer.encode_batch if self._settings.beside else self._tokenizer.encode_batch_fast
+        places = any(name in PLACES for name in self._settings.beside)
+        encode = self._tokenizer.encode_batch if places else self._tokenizer.encode_batch_fast
         try:
             encodings = encode(list(chain.from_iterable(requests)))
         except Exception:
@@ -135,19 +136,26 @@ class Tokenize:
 
     def _rows(self, items: Sequence[Item], encodings: Sequence[Encoding]) -> Result:
         if self._settings.stride:
-            windows = [[encoding, *encoding.overflowing] for encoding in encodings]
+            windows, cut = [[encoding, *encoding.overflowing] for encoding in encodings], [False] * len(encodings)
         else:
-            windows = [[encoding] for encoding in encodings]
-            self._count("truncated", sum(bool(encoding.overflowing) for encoding in encodings))
+            windows, cut = [[encoding] for encoding in encodings], [bool(encoding.overflowing) for encoding in encodings]
+            self._count("truncated", sum(cut))
         rows = list(chain.from_iterable(windows))
         try:
             self._check_rows(len(rows))
         except ValueError as error:
             return error
         arrays = self._arrays(rows)
+        if TRUNCATED in self._settings.beside:
+            arrays[TRUNCATED] = np.array(cut)[:, None]
         if ITEM in self._settings.beside:
-            counts = [sum(map(len, windows[start:stop])) for start, stop in spans([len(item.texts) for item in items])]
-            arrays[ITEM] = item_column(items, counts)
+            places = spans([len(item.texts) for item in items])
+            counts = [sum(map(len, windows[start:stop])) for start, stop in places]
+            said = [
+                replace(item, about={**item.about, "truncated": any(cut[start:stop])})
+                for item, (start, stop) in zip(items, places, strict=True)
+            ]
+            arrays[ITEM] = item_column(said, counts)
         return arrays
 
     def _arrays(self, encodings: Sequence[Encoding]) -> Arrays:

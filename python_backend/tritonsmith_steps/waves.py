@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.files import FileReader
+from tritonsmith_steps.items import TRUNCATED
 from tritonsmith_steps.lengths import MASK
 from tritonsmith_steps.settings import settings_from
 from tritonsmith_steps.sounds import Samples, SoundLimits, sound
@@ -81,7 +82,7 @@ class WaveStep:
     """``AUDIO`` (a WAV or FLAC file ``[rows, 1]``) to FP32 ``input_values`` and, of waves, INT32 ``attention_mask``.
 
     Waves are ``[rows, samples]``, as long as the longest, or with ``padding="bucket"`` as the next bucket; else the values are
-    ``[rows, frames, bands]``.
+    ``[rows, frames, bands]``, and ``TRUNCATED`` says whether there was more.
     """
 
     def __init__(self, settings: WaveSettings, *, padding: Padding, count: Count) -> None:
@@ -105,10 +106,11 @@ class WaveStep:
 
     def _together(self, made: Sequence[tuple[Heard, int]]) -> Result:
         self._count("samples", sum(samples for _, samples in made))
-        self._count("truncated", sum(self._make.cuts(samples) for _, samples in made))
+        cut = [self._make.cuts(samples) for _, samples in made]
+        self._count("truncated", sum(cut))
         values = [one for one, _ in made]
         if self._settings.bands:
-            return {VALUES: np.stack(values)}
+            return {VALUES: np.stack(values), TRUNCATED: np.array(cut)[:, None]}
         return waves_of(values, self._length(max(map(len, values))))
 
     def _length(self, longest: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Count, Result
 from tritonsmith_steps.classify import Floats, softmax
-from tritonsmith_steps.items import Item, items_in, stacked
+from tritonsmith_steps.items import TRUNCATED, Item, items_in, stacked
 from tritonsmith_steps.readers import Asked
 from tritonsmith_steps.settings import settings_from
 
@@ -52,7 +52,7 @@ def filled(item: int, template: str, label: str) -> str:
 
 
 class ZeroShot:
-    """``logits`` FP32 ``[pairs, classes]`` to ``LABEL`` and ``SCORE`` ``[items, labels]``, by falling score.
+    """``logits`` FP32 ``[pairs, classes]`` to ``LABEL`` and ``SCORE`` ``[items, labels]``, by falling score; and ``TRUNCATED``.
 
     The labels share a probability of 1, or where several may be true, or there is but one, each has its own:
     ``transformers.pipeline("zero-shot-classification")``.
@@ -78,7 +78,8 @@ class ZeroShot:
             scores = softmax(logits[:, said.entailment])
         order = np.argsort(scores)[::-1]
         labels = np.array([label.encode() for label in about["labels"]], dtype=np.object_)
-        return {"LABEL": labels[order], "SCORE": scores[order].astype(np.float32)}
+        cut = np.array([about["truncated"]])
+        return {"LABEL": labels[order], "SCORE": scores[order].astype(np.float32), TRUNCATED: cut}
 
 
 STEP = ZeroShot

@@ -78,6 +78,8 @@ def test_a_first_build_writes_everything(place: Workplace) -> None:
     assert sorted(snapshot(place.repository)) == [
         "moods/1/.gitkeep",
         "moods/config.pbtxt",
+        "moods_cached/1/.gitkeep",
+        "moods_cached/config.pbtxt",
         "moods_classify/1/model.py",
         "moods_classify/1/step.json",
         "moods_classify/config.pbtxt",

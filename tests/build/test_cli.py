@@ -182,7 +182,7 @@ def test_one_pipeline_that_fails_leaves_the_other_alone(here: Workplace, cli: Cl
 def test_render_check_is_content_with_what_a_build_has_written(here: Workplace, cli: Cli) -> None:
     before = here.published()
     ran = cli("render", "moods.toml", "--check", "--repository", "repository")
-    assert (ran.code, ran.out, ran.err) == (0, "14 files are as rendered\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, "16 files are as rendered\n", "")
     assert here.published() == before
 
 
@@ -205,7 +205,7 @@ def test_render_check_fails_where_text_is_stale_and_render_mends_it(
     assert ran.err == "error repository: stale: moods/config.pbtxt; run: tritonsmith render\n"
     assert here.published() == spoilt
     ran = cli("render", "moods.toml", "--repository", "repository")
-    assert (ran.code, ran.out) == (0, "14 files in repository, 1 written\n")
+    assert (ran.code, ran.out) == (0, "16 files in repository, 1 written\n")
     assert {path: text for path, (text, _) in here.published().items()} == whole
 
 

@@ -10,13 +10,16 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonsmith_build.facts import TextFacts
+from tritonsmith_build.messages import ensembles
 from tritonsmith_build.render import ROWS, overlay, rendered
 from tritonsmith_build.tables import PipelineSpec
+from tritonsmith_build.task import Tensor
 from workbench import some_facts, write_spec
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TARGETS = {
     "ensemble": "moods/config.pbtxt",
+    "cached": "moods_cached/config.pbtxt",
     "tokenize": "moods_tokenize/config.pbtxt",
     "tokenize.cpu": "moods_tokenize/configs/cpu.pbtxt",
     "engine.tensorrt": "moods_engine/config.pbtxt",
@@ -52,7 +55,9 @@ def test_text_is_word_for_word_as_it_should_be(spec: PipelineSpec, name: str) ->
 
 def test_exactly_these_files_are_rendered(spec: PipelineSpec) -> None:
     steps = [f"moods_{step}/1/{file}" for step in ("tokenize", "engine", "classify") for file in ("model.py", "step.json")]
-    assert sorted(rendered(spec, some_facts())) == sorted([*TARGETS.values(), *steps, "moods/1/.gitkeep"])
+    assert sorted(rendered(spec, some_facts())) == sorted(
+        [*TARGETS.values(), *steps, "moods/1/.gitkeep", "moods_cached/1/.gitkeep"]
+    )
 
 
 def test_rendering_depends_on_nothing_but_spec_and_facts(spec: PipelineSpec, tmp_path: Path) -> None:
@@ -86,6 +91,7 @@ def test_the_served_model_is_a_shim_of_its_step(spec: PipelineSpec, step: str) -
                 "max_bytes": 65536,
                 "pad": {"input_ids": 9, "token_type_ids": 0},
                 "truncation_side": "right",
+                "beside": ["TRUNCATED"],
             },
         ),
         ("engine", {"pad": {"input_ids": 9, "attention_mask": 0, "token_type_ids": 0}, "output": "logits"}),
@@ -109,11 +115,12 @@ def test_labels_of_any_script_are_written_as_they_are(spec: PipelineSpec) -> Non
     ids=["classifier", "embedding"],
 )
 @pytest.mark.parametrize("target", ["config", "configs/cpu", "configs/onnxruntime"])
-def test_every_tensor_of_the_ensemble_fits_the_step_it_goes_through(
-    tmp_path: Path, task: str, facts: TextFacts, target: str
+@pytest.mark.parametrize("name", ["moods", "moods_cached"])
+def test_every_tensor_of_an_ensemble_fits_the_step_it_goes_through(
+    tmp_path: Path, task: str, facts: TextFacts, name: str, target: str
 ) -> None:
     made = configs(write_spec(tmp_path, task=task), facts)
-    ensemble = made["moods/config.pbtxt"]
+    ensemble = made[f"{name}/config.pbtxt"]
     flowing = shape(ensemble.input)
     for step in ensemble.ensemble_scheduling.step:
         config = made.get(f"{step.model_name}/{target}.pbtxt") or made[f"{step.model_name}/config.pbtxt"]
@@ -128,7 +135,7 @@ def test_every_tensor_of_the_ensemble_fits_the_step_it_goes_through(
 def test_steps_that_callers_can_fill_have_an_end_to_their_queue_and_only_the_engine_waits_for_company(
     spec: PipelineSpec,
 ) -> None:
-    made = {path: config for path, config in configs(spec, some_facts()).items() if path != "moods/config.pbtxt"}
+    made = {path: config for path, config in configs(spec, some_facts()).items() if config.platform != "ensemble"}
     delays = {path: config.dynamic_batching.max_queue_delay_microseconds for path, config in made.items()}
     assert delays == {path: 500 if "_engine/" in path else 0 for path in made}
     policies = {path: config.dynamic_batching.default_queue_policy for path, config in made.items()}
@@ -145,6 +152,7 @@ def test_what_is_optional_for_a_caller_is_optional_for_the_step_that_takes_it(tm
     }
     assert optional == {
         "moods/config.pbtxt": {"TEXT_PAIR", "FUNCTION_TO_APPLY"},
+        "moods_cached/config.pbtxt": {"TEXT_PAIR", "FUNCTION_TO_APPLY"},
         "moods_tokenize/config.pbtxt": {"TEXT_PAIR"},
         "moods_engine/config.pbtxt": set(),
         "moods_classify/config.pbtxt": {"FUNCTION_TO_APPLY"},
@@ -159,10 +167,28 @@ def test_every_target_runs_as_many_engines_as_the_spec_says(tmp_path: Path, inst
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["on", "off"])
-def test_only_the_ensemble_may_answer_from_the_cache(tmp_path: Path, enabled: bool) -> None:
+def test_callers_ask_an_ensemble_that_remembers_nothing_for_all_that_one_within_may_remember(
+    tmp_path: Path, enabled: bool
+) -> None:
     made = configs(write_spec(tmp_path, serving={"cache": enabled}), some_facts())
-    assert made["moods/config.pbtxt"].response_cache.enable is enabled
-    assert not any(config.HasField("response_cache") for path, config in made.items() if path != "moods/config.pbtxt")
+    assert [path for path, config in made.items() if config.response_cache.enable] == ["moods_cached/config.pbtxt"] * enabled
+    first, *further = made["moods/config.pbtxt"].ensemble_scheduling.step
+    assert first.model_name == ("moods_cached" if enabled else "moods_tokenize")
+    assert (not further) is enabled
+    if enabled:
+        within = made["moods_cached/config.pbtxt"]
+        assert [dict(first.input_map), dict(first.output_map)] == [
+            {tensor.name: tensor.name for tensor in tensors} for tensors in (within.input, within.output)
+        ]
+        assert list(within.version_policy.specific.versions) == [first.model_version]
+    # The client finds a pipeline by its task, and nobody is led to what is within.
+    assert [path for path, config in made.items() if "task" in config.parameters] == ["moods/config.pbtxt"]
+
+
+def test_one_output_cannot_be_asked_for_in_part_and_needs_no_ensemble_within(tmp_path: Path) -> None:
+    spec = write_spec(tmp_path, task="question-answering")
+    answer = ensembles(spec, [], [], [Tensor("ANSWERS", "TYPE_STRING", (1,))], {})
+    assert {name: message["response_cache"] for name, message in answer.items()} == {"moods": {"enable": True}}
 
 
 def test_tensorrt_gets_a_profile_for_every_bucket(tmp_path: Path) -> None:

@@ -140,5 +140,7 @@ def test_a_top_k_that_counts_nothing_is_refused(top_k: object) -> None:
 
 
 def test_an_option_the_task_does_not_have_is_named_with_those_it_has() -> None:
-    with pytest.raises(InvalidInputError, match=r"^sentiment takes no option topk; it takes top_k, function_to_apply$"):
+    with pytest.raises(
+        InvalidInputError, match=r"^sentiment takes no option topk; it takes top_k, function_to_apply, return_truncated$"
+    ):
         check_options(INFO, {"topk": 1})

@@ -195,5 +195,26 @@ def test_targets_are_no_rows_of_the_engine_and_a_text_is_one_of_them() -> None:
 def test_an_answer_that_lacks_a_part_is_the_servers_error() -> None:
     info = ModelInfo("moods", "text-classification", 8)
     call = encoded(info, "a text", {})
-    with pytest.raises(ServerError, match=r"^moods answered without LABEL; perhaps another caller asked for less and the"):
+    with pytest.raises(ServerError, match=r"^moods answered without LABEL; render and build it again with"):
         decoded(info, [{"SCORE": np.ones((1, 2), np.float32)}], call, {})
+
+
+@pytest.mark.parametrize(
+    ("texts", "cut", "expected"),
+    [("a", [[True]], True), (["a"], [[False]], [False]), (["a", "b", "c"], [[True], [False]], [True, False, True])],
+    ids=["text", "list of one", "several requests"],
+)
+def test_whether_items_were_cut_comes_beside_the_answers_where_it_is_asked(texts: Any, cut: Any, expected: Any) -> None:
+    info, options = ModelInfo("moods", "text-classification", 2), {"return_truncated": True}
+    call = encoded(info, texts, options)
+    assert all(request.keys() == {"TEXT"} for request in call.requests)
+    outputs = []
+    for request in call.requests:
+        rows = len(request["TEXT"])
+        labels, scores = np.array([[b"A"]] * rows, dtype=object), np.ones((rows, 1), np.float32)
+        outputs.append({"LABEL": labels, "SCORE": scores, "TRUNCATED": np.array(cut[:rows])})
+    answers, said = decoded(info, outputs, call, options)
+    assert answers == decoded(info, outputs, call, {})
+    assert said == expected
+    silent = [{name: array for name, array in output.items() if name != "TRUNCATED"} for output in outputs]
+    assert not np.any(decoded(info, silent, call, options)[1])

@@ -79,7 +79,7 @@ ENSEMBLES = [
     Fault("error", "tensor-unused", CHAIN, f"{STEP}[1].output_map[SCORE]",
           added(chain(("X", "Y"), ("X", "Z"))),
           "no step takes tensor Z", "may be left out of output_map"),
-    Fault("error", "output-not-produced", ENSEMBLE, "output[2].name",
+    Fault("error", "output-not-produced", ENSEMBLE, "output[3].name",
           edited(ENSEMBLE, lambda config: config.output.add(name="MOOD", data_type=13, dims=[1])),
           "no step gives output MOOD", "there are: TEXT, "),
     Fault("error", "tensor-dtype-differs", ENSEMBLE, "output[1]",

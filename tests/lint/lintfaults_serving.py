@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lintfaults import BOUNDED, DELAY, QUEUE, TYPE_INT64, Fault, sent, warmup
+from typing import Any
+
+from lintfaults import BOUNDED, CHAIN, DELAY, QUEUE, TYPE_INT64, Fault, sent, warmup
 from lintmodels import IO, chain, joined, lone, plain
 from lintplace import CLASSIFY, CPU, ENSEMBLE, ONNXRUNTIME, TENSORRT, TOKENIZE, added, both, edited, replaced
 
@@ -101,15 +103,24 @@ WARMUPS = [
           "sentiment_engine/warmup/rows.bin is not there", "into the folder sentiment_engine/warmup"),
 ]  # fmt: skip
 
+
+def remember(config: Any) -> None:
+    config.response_cache.enable = True
+
+
 CACHES = [
     Fault("error", "cache-on-python", CLASSIFY, "response_cache.enable",
-          edited(CLASSIFY, lambda config: setattr(config.response_cache, "enable", True)),
+          edited(CLASSIFY, remember),
           "its empty answers are cached", "cache the ensemble alone"),
     Fault("warning", "cache-on-step", TENSORRT, "response_cache.enable",
-          edited(TENSORRT, lambda config: setattr(config.response_cache, "enable", True)),
+          edited(TENSORRT, remember),
           "a step of sentiment", "cache the ensemble alone"),
-    Fault("error", "cache-refused", ENSEMBLE, "response_cache.enable",
-          edited(CLASSIFY, lambda config: setattr(config.model_transaction_policy, "decoupled", True)),
+    Fault("warning", "cache-forgets-outputs", ENSEMBLE, "response_cache.enable",
+          edited(ENSEMBLE, remember),
+          "one of its 3 outputs", "an ensemble without response_cache"),
+    Fault("error", "cache-refused", CHAIN, "response_cache.enable",
+          both(added(chain(("X", "Y"))), edited(CHAIN, remember),
+               edited(CLASSIFY, lambda config: setattr(config.model_transaction_policy, "decoupled", True))),
           "step sentiment_classify is decoupled", "delete response_cache"),
     Fault("error", "cache-refused", "lone/config.pbtxt", "response_cache.enable",
           lone('backend: "mine" response_cache { enable: true } model_transaction_policy { decoupled: true }'),

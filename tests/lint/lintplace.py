@@ -46,8 +46,10 @@ def write_text(repository: Path, files: Mapping[str, str]) -> None:
 
 
 def write_built(repository: Path) -> None:
-    """The sentiment pipeline with every artefact that its configurations name."""
-    write_rendered(repository, "sentiment")
+    """The sentiment pipeline, which remembers nothing and so is one ensemble, with every artefact that it names."""
+    (spec,) = specs_named(("sentiment",), ROOT / "pipelines")
+    forgetful = spec.model_copy(update={"serving": spec.serving.model_copy(update={"cache": False})})
+    write_text(repository, rendered(forgetful, facts_from_lock(spec)))
     # Where it stands it needs none; faults put it where callers fill it.
     limited = "dynamic_batching {\n  default_queue_policy { max_queue_size: 256 }\n}"
     replaced(CLASSIFY, "dynamic_batching {\n}", limited)(repository)

@@ -44,6 +44,17 @@ def test_every_rendered_pipeline_lacks_nothing_but_its_artefacts(tmp_path: Path)
     assert {(found.level, found.rule) for found in findings} == {("note", "artefact-not-built")}
 
 
+def test_an_ensemble_that_remembers_must_be_asked_for_everything_it_gives(tmp_path: Path) -> None:
+    write_rendered(tmp_path, "sentiment")
+
+    def without_scores(config: Any) -> None:
+        del config.output[1], config.ensemble_scheduling.step[0].output_map["SCORE"]
+
+    edited("sentiment/config.pbtxt", without_scores)(tmp_path)
+    found = [finding for finding in lint_repository(tmp_path) if finding.level != "note"]
+    assert summary(found) == [("warning", "cache-forgets-outputs", "sentiment_cached/config.pbtxt", "response_cache.enable")]
+
+
 def test_the_project_s_own_repository_has_neither_errors_nor_warnings() -> None:
     assert [str(found) for found in lint_repository(ROOT / "model_repository") if found.level != "note"] == []
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from served import Served, serving
 from transformers import AutoTokenizer
+from tritonclient import grpc
 from tritonsmith import Client
 
 TEXT = "A delight from start to finish."
@@ -28,23 +30,47 @@ def hits(served: Served, model: str) -> float:
     )
 
 
-def test_a_repeated_text_is_answered_from_the_ensembles_cache_alone(fp32_repository: Path, tmp_path: Path) -> None:
+def test_a_repeated_text_is_answered_from_the_cache_of_the_ensemble_within_alone(fp32_repository: Path, tmp_path: Path) -> None:
     with serving(fp32_repository, tmp_path / "log", "--pipelines=sentiment") as served, Client(served.grpc) as client:
         pipe = client.pipeline("sentiment")
         first = pipe(TEXT)
-        assert hits(served, "sentiment") == 0
+        assert hits(served, "sentiment_cached") == 0
         assert pipe(TEXT) == first
-        assert hits(served, "sentiment") == 1
+        assert hits(served, "sentiment_cached") == 1
         # Options are the client's: another caller's top_k gets its own answer from the same entry.
         assert len(pipe(TEXT, top_k=2)) == 2
-        assert [hits(served, f"sentiment_{step}") for step in ("tokenize", "engine", "classify")] == [0, 0, 0]
+        assert hits(served, "sentiment_cached") == 2
+        models = ("sentiment", *(f"sentiment_{step}" for step in ("tokenize", "engine", "classify")))
+        assert [hits(served, model) for model in models] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["sentiment", "embeddings"])
+def test_who_asks_for_less_leaves_nothing_out_for_those_who_send_the_same_later(
+    fp32_repository: Path, tmp_path: Path, name: str
+) -> None:
+    with serving(fp32_repository, tmp_path / "log", f"--pipelines={name}") as served, Client(served.grpc) as client:
+        told = client.pipeline(name)("Another text.")
+        with grpc.InferenceServerClient(served.grpc.removeprefix("grpc://")) as wire:
+            config = wire.get_model_config(name, as_json=True)["config"]
+            outputs = [output["name"] for output in config["output"]]
+            assert len(outputs) > 1
+            for count, output in enumerate(outputs):
+                text = grpc.InferInput("TEXT", [1, 1], "BYTES")
+                text.set_data_from_numpy(np.array([[f"{TEXT} {output}".encode()]], dtype=object))
+                answer = wire.infer(name, [text], outputs=[grpc.InferRequestedOutput(output)])
+                assert [given.name for given in answer.get_response().outputs] == [output]
+                assert hits(served, f"{name}_cached") == count
+                whole = client.pipeline(name)(f"{TEXT} {output}", return_truncated=True)
+                assert hits(served, f"{name}_cached") == count + 1
+                assert np.shape(whole[0]) == np.shape(told)
+                assert whole[1] is False
 
 
 def test_without_a_cache_nothing_is_remembered(fp32: Served) -> None:
     with Client(fp32.grpc) as client:
         for _ in range(3):
             client.pipeline("sentiment")(TEXT)
-    assert hits(fp32, "sentiment") == 0
+    assert hits(fp32, "sentiment") == hits(fp32, "sentiment_cached") == 0
 
 
 def test_tokens_padding_and_cuts_are_counted(fp32: Served, fp32_repository: Path) -> None:

@@ -20,9 +20,13 @@ from parity_sounds import RECORDINGS, SOUND_CASES
 from parity_texts import TEXT_CASES
 from PIL import Image
 from served import ROOT, Served, built_at_once, serving
+from tiny_sounds import heard
+from transformers import AutoTokenizer
 from tritonsmith import Client, InvalidInputError
 from tritonsmith.client import Pipeline
 from tritonsmith.codec import TASKS as ASKED
+from tritonsmith_build.lock import facts_from_lock
+from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.tasks import JOINED, TASKS
 
 PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
@@ -77,6 +81,38 @@ def test_answers_are_those_of_the_library(served: tuple[Served, list[Case]], fol
                 assert_same(pipe(case.items[1], **options), reference(case.items[1], **options))
                 with pytest.raises(AssertionError):  # the answers tell the items apart
                     assert_same(pipe(list(case.items[::-1]), **options), wanted)
+
+
+def test_what_is_cut_is_said_of_each_item_where_it_is_asked(served: tuple[Served, list[Case]], folder: Path) -> None:
+    own, cases = served
+    for case in cases:
+        if "return_truncated" not in ASKED[case.task].options:
+            continue
+        options = case.options[0]
+        expected = [is_cut(case, item, options, folder) for item in case.items]
+        with Client(own.grpc) as client:
+            pipe = client.pipeline(case.name)
+            answers, cut = pipe(list(case.items), **options, return_truncated=True)
+            assert_same(answers, pipe(list(case.items), **options))
+            assert cut == expected
+            assert pipe(case.items[1], **options, return_truncated=True)[1] is expected[1]
+
+
+def is_cut(case: Case, item: Any, options: dict[str, Any], folder: Path) -> bool:
+    """Whether an item is longer than its model takes, as transformers' tokenizer counts, or by the windows of a sound."""
+    facts: Any = facts_from_lock(spec_from_file(folder / f"{case.name}.toml"))
+    if case.task == "audio-classification":
+        (sound,) = heard([item])
+        return bool(facts.bands) and 1 + (len(sound) - 400) // 160 > facts.frames
+    match item:
+        case {"query": query, "documents": documents}:
+            texts = [(query, document) for document in documents]
+        case str() if labels := options.get("candidate_labels"):
+            texts = [(item, f"This example is {label}.") for label in labels]
+        case _:
+            texts = [(item,)]
+    tokenizer = AutoTokenizer.from_pretrained(folder / "models" / case.name)
+    return any(len(tokenizer(*text)["input_ids"]) > facts.max_length for text in texts)
 
 
 def test_a_bad_item_fails_alone_and_its_neighbours_are_answered_as_ever(served: tuple[Served, list[Case]]) -> None:

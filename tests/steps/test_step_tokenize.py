@@ -222,6 +222,24 @@ def test_tokens_padding_and_cut_texts_are_counted(make: Make, reference: PreTrai
     assert sum(length > 64 for length in lengths) == 2
 
 
+def test_each_text_says_whether_it_was_cut(make: Make, reference: PreTrainedTokenizerBase) -> None:
+    texts = ["short", words(64), words(60), words(65), "x " * 500]
+    (result,) = make(beside=["TRUNCATED"])([request(*texts)])
+    assert isinstance(result, dict)
+    assert result["TRUNCATED"].dtype == np.bool_
+    assert result["TRUNCATED"].tolist() == [[len(reference(text, truncation=False)["input_ids"]) > 64] for text in texts]
+
+
+def test_an_item_of_several_rows_says_whether_one_was_cut(make: Make) -> None:
+    asked = {
+        "QUERY": np.array([[b"what"], [b"why"]], dtype=np.object_),
+        "DOCUMENTS": np.array([[b"short", words(90).encode()], [b"short", b"too"]], dtype=np.object_),
+    }
+    (result,) = make(beside=["ITEM"], reads="rank.documents")([asked])
+    assert isinstance(result, dict)
+    assert [json.loads(said)["truncated"] for (said,) in result["ITEM"] if said] == [True, False]
+
+
 @pytest.mark.parametrize(("parameters", "length"), [({"padding": "longest"}, 3), ({}, 16)], ids=["ragged", "buckets"])
 def test_a_version_folder_holds_all_a_step_needs(tmp_path: Path, minilm: Path, parameters: dict[str, str], length: int) -> None:
     shutil.copy(minilm / "tokenizer.json", tmp_path)

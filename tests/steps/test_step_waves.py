@@ -95,3 +95,4 @@ def test_what_is_cut_is_counted() -> None:
     results = WaveStep(BANDS, padding="bucket", count=tally)([column(encoded(sounds()[3])), column(encoded(sounds()[1]))])
     assert [result["input_values"].shape for result in results if isinstance(result, dict)] == [(1, 100, 128)] * 2
     assert tally["truncated"] == 1
+    assert [result["TRUNCATED"].tolist() for result in results if isinstance(result, dict)] == [[[True]], [[False]]]

@@ -41,6 +41,17 @@ def cache_in_ensembles(view: View) -> Iterator[Finding]:
             yield found("cache-refused", file.path, FIELD, message, "delete response_cache")
 
 
+def cached_outputs(view: View) -> Iterator[Finding]:
+    """Triton's key has what a request gives and not what it asks for; an ensemble always asks for what it maps."""
+    asked = [(step.message.model_name, len(step.message.output_map)) for _, _, steps in view.ensembles() for step in steps]
+    for name, file in view.configs.items():
+        outputs = len(file.config.output)
+        if file.config.response_cache.enable and outputs > 1 and (name, outputs) not in asked:
+            message = f"whoever asks for one of its {outputs} outputs leaves the others out for all who send the same later"
+            fix = "have it asked for all by an ensemble without response_cache"
+            yield found("cache-forgets-outputs", file.path, FIELD, message, fix)
+
+
 def _of_step(ensemble: str, model: Model, file: ConfigFile) -> Iterator[Finding]:
     if is_ensemble(file.config):  # a pipeline of its own, whose answers are worth keeping where only its part is repeated
         return

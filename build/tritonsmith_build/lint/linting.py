@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonsmith_build.lint.check_alternatives import alternatives
 from tritonsmith_build.lint.check_batching import batching, queues
-from tritonsmith_build.lint.check_cache import cache, cache_in_ensembles
+from tritonsmith_build.lint.check_cache import cache, cache_in_ensembles, cached_outputs
 from tritonsmith_build.lint.check_ensemble import ensemble
 from tritonsmith_build.lint.check_files import files_to_load, folder_without_config, python_model
 from tritonsmith_build.lint.check_flow import flow
@@ -53,6 +53,7 @@ VIEW_CHECKS: tuple[Callable[[View], Iterator[Finding]], ...] = (
     rows_merge,
     profiles,
     cache_in_ensembles,
+    cached_outputs,
 )
 
 

@@ -75,6 +75,7 @@ RULES: dict[str, tuple[Level, str]] = {
     "warmup-no-data": ("error", "warmup that does not say which data to send"),
     "warmup-file-missing": ("error", "warmup from a file that is not there"),
     # the response cache
+    "cache-forgets-outputs": ("warning", "the cache keeps of several outputs those that the first caller asks for"),
     "cache-on-python": ("error", "a Python model's answers are cached, a dead process's too"),
     "cache-on-step": ("warning", "the answers of an ensemble's step are cached"),
     "cache-refused": ("error", "Triton has no cache for this kind of model"),

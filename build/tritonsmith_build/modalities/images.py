@@ -130,6 +130,7 @@ IMAGES = Modality(
     padding=lambda facts: {PIXEL_VALUES: 0},
     settings=_settings,
     parameters={"": {}},
+    cuts=lambda facts: False,
     timed=8,
     samples=_samples,
     graph=_graph,

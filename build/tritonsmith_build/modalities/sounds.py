@@ -111,6 +111,7 @@ SOUNDS = Modality(
     padding=lambda facts: dict.fromkeys(_axes(facts), 0),
     settings=_settings,
     parameters={"": {"padding": "bucket"}, "cpu": {"padding": "longest"}},
+    cuts=lambda facts: bool(facts.bands),
     timed=8,
     samples=_samples,
     graph=_graph,

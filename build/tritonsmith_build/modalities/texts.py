@@ -161,6 +161,7 @@ TEXTS = Modality(
     padding=_padding,
     settings=_settings,
     parameters={"": {"padding": "bucket"}, "cpu": {"padding": "longest"}},
+    cuts=lambda facts: not facts.stride,
     timed=48,
     samples=_samples,
     graph=_graph,

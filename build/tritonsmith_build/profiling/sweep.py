@@ -100,10 +100,10 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
     wires = [async_transport_to(address) for _ in range(1 + -(-max(plan.concurrency) // _CALLERS_A_CONNECTION))]
     watching, *sending = wires  # the one that reads the counters never waits behind a request
     try:
-        tensor, steps = await _served(watching, plan)
+        tensor, whole, steps = await _served(watching, plan)
         items = ASKED[tensor].items(plan.data)
         requests = requests_from(tensor, items, plan.batch)
-        levels = await _sweep(plan, watching, sending, steps, requests, progress)
+        levels = await _sweep(plan, watching, sending, whole, steps, requests, progress)
     finally:
         for wire in wires:
             await wire.close()
@@ -116,8 +116,8 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
     return Profile(plan, ASKED[tensor], len(set(items)), engine, tuple(levels), situation.level, verdict)
 
 
-async def _served(wire: Wire, plan: Plan) -> tuple[str, list[Step]]:
-    """The tensor that the pipeline is asked, and its steps."""
+async def _served(wire: Wire, plan: Plan) -> tuple[str, str, list[Step]]:
+    """The tensor that the pipeline is asked, the ensemble that counts its answers and those from the cache, and its steps."""
     config = await wire.config(plan.pipeline)
     most = info_from_config(plan.pipeline, config).max_batch_size
     needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
@@ -127,20 +127,26 @@ async def _served(wire: Wire, plan: Plan) -> tuple[str, list[Step]]:
     if plan.batch > max(1, most):
         what = f"{plan.pipeline} takes at most {ASKED[needed[0]].several(most)} a request"
         raise SmithError(what, where="--batch", fix="give it fewer")
-    steps = ensemble_steps(config, plan.pipeline)
-    return needed[0], [step_of(model, version, await wire.config(model)) for model, version in steps]
+    whole, steps = plan.pipeline, ensemble_steps(config, plan.pipeline)
+    configs = {model: await wire.config(model) for model, _ in steps}
+    if len(steps) == 1 and "ensemble_scheduling" in configs[steps[0][0]]:  # the one within, which remembers
+        ((whole, _),) = steps
+        steps = ensemble_steps(configs[whole], whole)
+        configs = {model: await wire.config(model) for model, _ in steps}
+    return needed[0], whole, [step_of(model, version, configs[model]) for model, version in steps]
 
 
 async def _sweep(
     plan: Plan,
     watching: Wire,
     sending: Sequence[Wire],
+    whole: str,
     steps: Sequence[Step],
     requests: Sequence[Arrays],
     progress: Progress,
 ) -> list[Level]:
     async def snapshot() -> Snapshot:
-        wanted = [(plan.pipeline, LATEST), *((step.model, step.version) for step in steps)]
+        wanted = [(whole, LATEST), *((step.model, step.version) for step in steps)]
         replies = await asyncio.gather(*(watching.statistics(model) for model, _ in wanted))
         return tuple(counters_of(reply, version) for reply, (_, version) in zip(replies, wanted, strict=True))
 
@@ -158,7 +164,7 @@ async def _sweep(
                 snapshot=snapshot,
                 passed=_named(passed, concurrency),
             )
-            levels.append(level_of(load, plan.batch, plan.pipeline, steps))
+            levels.append(level_of(load, plan.batch, whole, steps))
     return levels
 
 

@@ -93,13 +93,14 @@ def _infer(url: str, inputs: dict[str, bytes], *, timeout: float) -> list[Any]:
 
 
 def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:
-    """The ensembles that Triton has loaded. Raises SmithError where no server answers."""
+    """The pipelines that Triton has loaded: what has a task. Raises SmithError where no server answers."""
     try:
         index = post(f"{url}/v2/repository/index", {"ready": True}, timeout=timeout)
         names = sorted({entry["name"] for entry in index})
-        return [name for name in names if get(f"{url}/v2/models/{name}", timeout=timeout).get("platform") == "ensemble"]
+        configs = {name: get(f"{url}/v2/models/{name}/config", timeout=timeout) for name in names}
     except OSError as error:
         raise SmithError(f"no Triton server answers ({error})", where=url) from None
+    return [name for name, config in configs.items() if "task" in config.get("parameters", {})]
 
 
 def post(url: str, content: object, *, timeout: float) -> Any:

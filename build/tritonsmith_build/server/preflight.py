@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.repository import Steps, damage, ensembles, read_manifest
+from tritonsmith_build.repository import Steps, damage, pipeline_steps, read_manifest
 from tritonsmith_build.server.plans import host, plan_problem
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -34,7 +34,7 @@ def pipelines_in(repository: Path, target: str, backends: Collection[str], wante
     """
     if not repository.is_dir():
         raise SmithError("no such folder", where=repository, fix="run: tritonsmith build PIPELINE, or give --repository")
-    steps = ensembles(repository)
+    steps = pipeline_steps(repository)
     if unknown := [name for name in wanted if name not in steps]:
         there = ", ".join(steps) or "none"
         raise SmithError(
