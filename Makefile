@@ -19,6 +19,9 @@ BINDINGS := .venv/tensorrt-bindings
 BINDINGS_10.16 := tensorrt-cu12-bindings==10.16.1.11
 BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 
+# Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
+BESIDE := --numprocesses 2 --dist loadfile
+
 .PHONY: run serve test test-full bench bench-quick gpu lint
 
 run: .venv/run.stamp
@@ -30,10 +33,12 @@ serve: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build serve
 
 test: lint .venv/bindings.stamp
-	$(BIN)/python -m pytest -m "not full"
+	$(BIN)/python -m pytest $(BESIDE) -m "not full and not alone"
+	$(BIN)/python -m pytest -m "alone and not full"
 
 test-full: lint .venv/bindings.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

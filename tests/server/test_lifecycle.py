@@ -25,6 +25,7 @@ def run(repository: Path, log: Path, *options: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_a_signal_ends_it_with_nothing_left(fp32_repository: Path, tmp_path: Path, how: signal.Signals) -> None:
     before = {path.name for path in Path("/dev/shm").iterdir()}

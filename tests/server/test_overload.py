@@ -11,6 +11,7 @@ import pytest
 from served import built, serving
 from tritonsmith import Client, OverloadedError, RequestTimeoutError
 
+pytestmark = pytest.mark.alone
 TEXT = "The first hour drags, the second wanders, and the third is spent explaining both. " * 10
 SPEC = """\
 task = "feature-extraction"
