@@ -153,7 +153,11 @@ class _HttpWire(_Wire):
     def __init__(self, address: Address, module: ModuleType) -> None:
         super().__init__(address)
         self._module = module
-        self._options = {"headers": dict(address.headers)}
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        """Headers of each request's own: Triton's client writes into them how long its body's head is."""
+        return {"headers": dict(self._address.headers)}
 
     @staticmethod
     def _arrays(result: Any) -> Arrays:

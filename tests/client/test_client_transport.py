@@ -14,7 +14,9 @@ from callers import Caller
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_triton import UNKNOWN, Classes, Refusal, TinyPipeline, grpc_server, http_server
+from tritonclient.http import InferenceServerClient
 from tritonsmith import (
+    Client,
     InvalidInputError,
     ModelNotFoundError,
     OverloadedError,
@@ -54,6 +56,19 @@ def test_one_connection_takes_many_calls(caller: Caller, serve: Serve) -> None:
     with serve(TinyPipeline(echo)) as url:
         answers = caller("demo", "a", ["b"] * 30, "c", url=url)
     assert [[entry["label"] for entry in answer] for answer in answers] == [["a"], ["b"] * 30, ["c"]]
+
+
+def test_requests_on_their_way_at_once_do_not_share_their_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    both_are_ready, post = threading.Barrier(2), InferenceServerClient._post
+
+    def together(self: InferenceServerClient, **request: Any) -> Any:
+        both_are_ready.wait(PATIENCE)  # so each has written what it will into its headers
+        return post(self, **request)
+
+    monkeypatch.setattr(InferenceServerClient, "_post", together)
+    texts = ["short", "long " * 200]  # whose lengths have different numbers of digits
+    with http_server(TinyPipeline(echo, max_batch_size=1)) as url, Client(url, concurrency=2) as client:
+        assert [answer["label"] for answer in client.pipeline("demo")(texts)] == texts
 
 
 def test_headers_go_with_every_request(caller: Caller, serve: Serve) -> None:

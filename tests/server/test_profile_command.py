@@ -129,7 +129,8 @@ def test_a_full_queue_is_counted_and_named_and_the_cache_is_told_apart(tmp_path:
     with serving(repository, tmp_path / "log") as served:
         said = profiled("narrow", "--url", served.grpc, "--concurrency=2", "--data", str(tmp_path / "texts.txt"))
     (level,) = said["levels"]
-    assert level["cache_hit_share"] > 0.99
+    # Nothing was computed but the two texts, each perhaps once more while the first was under way.
+    assert level["cache_hit_share"] * level["server_answers"] >= level["server_answers"] - 4 > 0
     assert (said["distinct_texts"], said["verdict"]["kind"]) == (2, "cache")
     assert "tritonsmith serve --no-cache" in said["verdict"]["advice"]
 
