@@ -96,7 +96,7 @@ def test_how_busy_a_step_is_follows_from_the_metrics_page(fp32: Served) -> None:
 
 
 def test_requests_in_flight_share_batches(fp32: Served) -> None:
-    alone, many = profiled("sentiment", "--url", fp32.grpc, "--concurrency=1,64", "--seconds=1.5")["levels"]
+    alone, many = profiled("sentiment", "--url", fp32.grpc, "--concurrency=1,24", "--seconds=3")["levels"]
     for one, shared in zip(alone["steps"], many["steps"], strict=True):
         assert one["batch_rows"] == 1
         assert shared["batch_rows"] > 1.2
