@@ -4,6 +4,7 @@
 # make bench  measure this server beside its peers and its own engine, and write docs/benchmarks.md;
 #             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
+# make families  write the families of models that the tests compare with the libraries into the README
 # Another Python: make PYTHON=python3.12 run
 
 SHELL := /bin/sh
@@ -22,7 +23,7 @@ BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 # Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
 BESIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: run serve test test-full bench bench-quick gpu lint
+.PHONY: run serve test test-full bench bench-quick gpu families lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -54,6 +55,9 @@ gpu:
 		$(BIN)/python -m tritonsmith_build gpu-report sentiment embeddings || failed=1; \
 		$(BIN)/python -m pytest tests/gpu || failed=1; exit $$failed; \
 	else echo "no GPU here (nvidia-smi shows none): nothing to measure"; fi
+
+families: .venv/test.stamp
+	PYTHONPATH=tests/fakes:tests/build $(BIN)/python -m parity_families
 
 lint: .venv/test.stamp
 	$(BIN)/python -m ruff check

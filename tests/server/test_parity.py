@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 from parity import CLASSIFYING, Case, assert_same, told_apart
-from parity_images import FILES, IMAGE_CASES
-from parity_sounds import RECORDINGS, SOUND_CASES
-from parity_texts import TEXT_CASES
+from parity_families import CASES, FAMILIES, README, with_families
+from parity_images import FILES
+from parity_sounds import RECORDINGS
 from PIL import Image
 from served import ROOT, Served, built_at_once, serving
 from tiny_sounds import heard
@@ -30,7 +30,6 @@ from tritonsmith_build.spec import spec_from_file
 from tritonsmith_build.tasks import JOINED, TASKS
 
 PAGE = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
-CASES = [*TEXT_CASES, *IMAGE_CASES, *SOUND_CASES]
 
 
 MORE = ", more families"
@@ -190,35 +189,9 @@ def flattened(answer: Any) -> list[float]:
     return [float(answer)] if isinstance(answer, int | float | np.floating) else []
 
 
-FAMILIES = {
-    "bert": "BERT",
-    "distilbert": "DistilBERT",
-    "roberta": "RoBERTa",
-    "xlm_roberta": "XLM-RoBERTa",
-    "deberta": "DeBERTa-v2",
-    "albert": "ALBERT",
-    "electra": "ELECTRA",
-    "mpnet": "MPNet",
-    "modernbert": "ModernBERT",
-    "vit": "ViT",
-    "deit": "DeiT",
-    "swin": "Swin",
-    "convnext": "ConvNeXt",
-    "clip": "CLIP",
-    "siglip": "SigLIP",
-    "detr": "DETR",
-    "yolos": "YOLOS",
-    "segformer": "SegFormer",
-    "wav2vec2": "wav2vec 2.0",
-    "hubert": "HuBERT",
-    "ast": "AST",
-}
-
-
-def test_the_readme_names_the_families_and_tasks_that_are_tested_here() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (said,) = re.findall(r"answer as transformers does:\n(.*?)\.\n", readme, flags=re.DOTALL)
-    assert re.split(r", | and ", " ".join(said.split())) == list(FAMILIES.values())
+def test_the_readme_names_the_families_that_are_tested_here_and_every_task_is() -> None:
+    readme = README.read_text(encoding="utf-8")
+    assert with_families(readme) == readme, "run: make families"
     assert {case.family for case in CASES} == FAMILIES.keys()
     assert {case.task for case in CASES} == (TASKS | JOINED).keys()
 
