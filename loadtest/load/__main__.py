@@ -1,0 +1,5 @@
+"""``PYTHONPATH=loadtest python -m load``."""
+
+from load.commands import main
+
+main()
