@@ -3,6 +3,7 @@
 # make test   everything that must hold; make test-full adds what takes long
 # make bench  measure this server beside its peers and its own engine, and write docs/benchmarks.md;
 #             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
+# make loadtest  30 s of load on a server of its own, the report in .tritonsmith/load: docs/loadtest.md
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # make families  write the families of models that the tests compare with the libraries into the README
 # Another Python: make PYTHON=python3.12 run
@@ -23,7 +24,7 @@ BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 # Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
 BESIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: run serve test test-full bench bench-quick gpu families lint
+.PHONY: run serve test test-full bench bench-quick loadtest gpu families lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -40,6 +41,12 @@ test: lint .venv/bindings.stamp
 test-full: lint .venv/bindings.stamp
 	$(BIN)/python -m pytest $(BESIDE) -m "not alone"
 	$(BIN)/python -m pytest -m alone
+
+# What is given in LOAD goes to the run: make loadtest LOAD="loadtest/scenarios/ramp.toml --url grpc://host:8001"
+LOAD ?= loadtest/scenarios/steady.toml
+loadtest: .venv/bench.stamp
+	$(BIN)/python -m tritonsmith_build build sentiment embeddings
+	PYTHONPATH=loadtest $(BIN)/python -m load $(LOAD)
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

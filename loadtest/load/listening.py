@@ -121,9 +121,10 @@ def _start(environment: Environment, **_: Any) -> None:
             environment.callers = Callers(environment.scenario, environment.host)  # type: ignore[attr-defined]
         except (SmithError, TritonsmithError, ValueError) as error:
             log.error("%s", error)
-            environment.process_exit_code = 2
-            gevent.spawn_later(0, environment.runner.quit)  # type: ignore[union-attr]
-            return
+            if environment.web_ui is None:
+                raise SystemExit(2) from None
+            gevent.spawn(environment.runner.stop)  # type: ignore[union-attr]
+            return  # somebody can correct the address on the page
     if not isinstance(environment.runner, WorkerRunner):
         environment.run = _Run(environment)  # type: ignore[attr-defined]
         assert environment.shape_class is not None

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import gevent
 from locust import User, task
+from locust.exception import StopUser
 from tritonsmith.errors import TritonsmithError
 
 from load.callers import Callers, Request, milliseconds_since
@@ -29,6 +30,8 @@ class PipelineUser(User):
 
     def on_start(self) -> None:
         """Each user chooses by itself, and otherwise than all others."""
+        if self.environment.callers is None:  # and the reason has been said
+            raise StopUser
         self._callers: Callers = self.environment.callers
         self._load: Load = self.environment.scenario.load
         self._random = Random()

@@ -105,7 +105,7 @@ def test_what_is_wrong_is_said(change: tuple[str, str, str, str]) -> None:
 
 def test_only_what_an_image_is_made_of_is_sent_to_the_engine() -> None:
     assert {path.partition("/")[0] for path in GIVEN.context} == {
-        *("LICENSE", "README.md", "pyproject.toml", "build", "client", "deploy", "python_backend"),
+        *("LICENSE", "README.md", "pyproject.toml", "build", "client", "deploy", "loadtest", "python_backend"),
         ".dockerignore",  # which the engine always reads
     }
     assert not [path for path in GIVEN.context if path.endswith(".pyc") or "__pycache__" in path]
