@@ -33,7 +33,8 @@ def _with_theirs(steps: Steps, found: Mapping[str, Steps]) -> Iterator[tuple[str
     """The steps, after each that is an ensemble itself its own."""
     for model, version in steps:
         yield model, version
-        yield from found.get(model, ())
+        others = {name: theirs for name, theirs in found.items() if name != model}  # so that a circle ends
+        yield from _with_theirs(found.get(model, ()), others)
 
 
 def damage(repository: Path, files: Mapping[str, Any]) -> Iterator[str]:

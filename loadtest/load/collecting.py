@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from locust.stats import RequestStats, StatsEntry
 
 from load.counters import StepTimes
 from load.gates import Totals, checked
-from load.recording import Sample, knee, levels, windows
+from load.recording import Sample, knee, levels, percentile, windows
 from load.results import Problem, Result, Row
 from load.scenario import Scenario
 
@@ -17,7 +18,16 @@ from load.scenario import Scenario
 def sample_of(stats: RequestStats, seconds: float, users: int) -> Sample:
     """What has been counted until now."""
     total = stats.total
-    return Sample(seconds, users, total.num_requests, total.num_failures, dict(total.response_times))
+    return Sample(seconds, users, total.num_requests, total.num_failures, _answered(stats))
+
+
+def _answered(stats: RequestStats) -> Counter[int]:
+    """How many answers took so many milliseconds; errors are not among them."""
+    times: Counter[int] = Counter()
+    for entry in stats.entries.values():
+        if not entry.num_failures:
+            times.update(entry.response_times)
+    return times
 
 
 def result_of(
@@ -31,7 +41,8 @@ def result_of(
     """Put a run together when it is over. Its time is that between the first and the last sample."""
     seconds = samples[-1].seconds - samples[0].seconds if len(samples) > 1 else scenario.load.seconds
     total = stats.total
-    totals = Totals(total.num_requests, total.num_failures, seconds, *_percentiles(total))
+    p50, p95, p99 = (percentile(_answered(stats), share) for share in (0.5, 0.95, 0.99))
+    totals = Totals(total.num_requests, total.num_failures, seconds, p50, p95, p99)
     stairs = levels(samples) if scenario.load.shape == "ramp" else []
     return Result(
         scenario=scenario,

@@ -9,7 +9,7 @@ from load.scenario import Gates
 
 @dataclass(frozen=True)
 class Totals:
-    """What came of a whole run."""
+    """What came of a whole run; the latencies are of right answers alone."""
 
     requests: int
     errors: int

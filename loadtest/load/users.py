@@ -64,9 +64,11 @@ class PipelineUser(User):
         self._tell(request, due, self._callers.wire.taken(), error)
 
     def _tell(self, request: Request, due: float, size: int, error: Exception | None) -> None:
+        # What failed has a row of its own: a refusal is quick, and would make answers look so.
+        kind = f" {type(error).__name__}" if error else ""
         self.environment.events.request.fire(
             request_type=self.schemes[0],
-            name=request.name,
+            name=request.name + kind,
             response_time=milliseconds_since(due),
             response_length=size,
             exception=error,

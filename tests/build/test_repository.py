@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tritonsmith_build.repository import place_files, read_manifest, stale
+from tritonsmith_build.repository import pipeline_steps, place_files, read_manifest, stale
 
 
 def files_in(folder: Path) -> dict[str, str]:
@@ -102,3 +102,28 @@ def test_a_damaged_text_file_is_stale_and_is_written_anew(tmp_path: Path) -> Non
     assert stale(tmp_path, {"a.txt": "new"}) == ["a.txt"]
     place_files({tmp_path / "a.txt": "new"})
     assert files_in(tmp_path) == {"a.txt": "new"}
+
+
+def write_ensemble(repository: Path, name: str, *steps: str, task: bool = True) -> None:
+    listed = "".join(f'step {{\n model_name: "{step}"\n model_version: 1\n }}\n' for step in steps)
+    (repository / name).mkdir(parents=True)
+    (repository / name / "config.pbtxt").write_text(listed + 'key: "task"\n' * task)
+
+
+def test_a_pipelines_steps_are_those_of_all_ensembles_within_and_what_has_no_task_is_none(tmp_path: Path) -> None:
+    write_ensemble(tmp_path, "outer", "outer_cached")
+    write_ensemble(tmp_path, "outer_cached", "part", "compare", task=False)
+    write_ensemble(tmp_path, "part", "part_cached")
+    write_ensemble(tmp_path, "part_cached", "part_engine", task=False)
+    write_ensemble(tmp_path, "part_engine")
+    inner = [("part_cached", 1), ("part_engine", 1)]
+    assert pipeline_steps(tmp_path) == {
+        "outer": [("outer_cached", 1), ("part", 1), *inner, ("compare", 1)],
+        "part": inner,
+    }
+
+
+def test_ensembles_that_contain_each_other_end(tmp_path: Path) -> None:
+    write_ensemble(tmp_path, "chain", "ring")
+    write_ensemble(tmp_path, "ring", "chain")
+    assert pipeline_steps(tmp_path)["chain"] == [("ring", 1), ("chain", 1), ("ring", 1)]

@@ -90,7 +90,7 @@ def test_health_without_a_server_is_one_line() -> None:
 @pytest.mark.parametrize("target", ["tensorrt", "onnxruntime"])
 def test_a_target_that_this_server_has_no_backend_for_is_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "moods" / "1").mkdir(parents=True)
-    (tmp_path / "moods" / "config.pbtxt").write_text('model_name: "moods_engine" model_version: 1')
+    (tmp_path / "moods" / "config.pbtxt").write_text('model_name: "moods_engine" model_version: 1 key: "task"')
     folder = tmp_path / "moods_engine" / "1"
     folder.mkdir(parents=True)
     entry = {"backend": target, "precision": "fp16", "files": {}}

@@ -48,7 +48,7 @@ def hits(server: Served, model: str) -> int:
 
 
 def test_vectors_of_labels_that_come_again_are_not_computed_again(server: Served) -> None:
-    text = f"{CASE.name}_text"
+    text = f"{CASE.name}_text_cached"
     with Client(server.grpc) as client:
         pipe = client.pipeline(CASE.name)
         first = [pipe(file, candidate_labels=LABELS) for file in FILES[:4]]

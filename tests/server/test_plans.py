@@ -89,7 +89,7 @@ def test_gpus_are_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """One pipeline whose engine has a plan for one GPU."""
-    for model, text in {"moods": 'model_name: "moods_engine"\n model_version: 1\n', "moods_engine": ""}.items():
+    for model, text in {"moods": 'model_name: "moods_engine"\n model_version: 1\n key: "task"\n', "moods_engine": ""}.items():
         (tmp_path / model / "1").mkdir(parents=True)
         (tmp_path / model / "config.pbtxt").write_text(text)
     folder = tmp_path / "moods_engine" / "1"
