@@ -19,8 +19,9 @@ DEFAULT_URL = "grpc://localhost:8001"
 class Client:
     """A connection to a Triton server. Safe to share between threads; use it as a context manager.
 
-    ``url`` begins with ``grpc://``, ``grpcs://``, ``http://`` or ``https://``. ``timeout`` is in seconds, for each request.
-    A list longer than the model's batch size is split, ``concurrency`` parts under way at once.
+    ``url`` begins with ``grpc://``, ``grpcs://``, ``http://`` or ``https://``. ``timeout`` is in seconds, for each
+    request; the server is told of it and drops what has waited so long in a queue. A list longer than the model's batch size is
+    split into requests, ``concurrency`` of them under way at once.
     """
 
     def __init__(
@@ -35,22 +36,26 @@ class Client:
     ) -> None:
         _check(concurrency)
         self._transport = transport or transport_to(Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file))
+        self._timeout = timeout
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="tritonsmith")
 
     def pipeline(self, name: str) -> Pipeline:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
-        return Pipeline(self, info_from_config(name, self._transport.config(name)))
+        return Pipeline(self, info_from_config(name, self._transport.config(name, self._timeout)))
 
     def send(self, name: str, call: Call) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest not sent."""
         if len(call.requests) == 1:
-            return [self._transport.infer(name, call.requests[0])]
-        futures = [self._pool.submit(self._transport.infer, name, request) for request in call.requests]
+            return [self._infer(name, call.requests[0])]
+        futures = [self._pool.submit(self._infer, name, request) for request in call.requests]
         try:
             return [_placed(future.result, offset) for future, offset in zip(futures, call.offsets, strict=True)]
         finally:
             for future in futures:
                 future.cancel()
+
+    def _infer(self, name: str, request: Arrays) -> Arrays:
+        return self._transport.infer(name, request, self._timeout)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -96,7 +101,7 @@ class Pipeline:
 class AsyncClient:
     """``Client`` for asyncio: ``pipe = await client.pipeline("sentiment")``, then ``await pipe(texts)``.
 
-    It belongs to the event loop in which it is first used.
+    It belongs to the event loop in which it is first used. Over gRPC the server is told of a call that is cancelled.
     """
 
     def __init__(
@@ -112,6 +117,7 @@ class AsyncClient:
         _check(concurrency)
         address = None if transport else Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file)
         self._address, self._given = address, transport
+        self._timeout = timeout
         self._slots = asyncio.Semaphore(concurrency)
 
     @property
@@ -124,7 +130,7 @@ class AsyncClient:
 
     async def pipeline(self, name: str) -> AsyncPipeline:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
-        return AsyncPipeline(self, info_from_config(name, await self._transport.config(name)))
+        return AsyncPipeline(self, info_from_config(name, await self._transport.config(name, self._timeout)))
 
     async def send(self, name: str, call: Call) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest are cancelled."""
@@ -132,7 +138,7 @@ class AsyncClient:
         async def one(request: Arrays, offset: int) -> Arrays:
             async with self._slots:
                 try:
-                    return await self._transport.infer(name, request)
+                    return await self._transport.infer(name, request, self._timeout)
                 except InvalidInputError as error:
                     raise error.shifted(offset) from None
 
