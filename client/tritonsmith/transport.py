@@ -24,7 +24,7 @@ _EXAMPLE = "write for example grpc://localhost:8001 or http://localhost:8000"
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server is and how to talk to it. ``timeout`` is in seconds, for each request."""
+    """Where the server is and how to talk to it. ``timeout`` is in seconds, for each request with all its attempts."""
 
     scheme: str
     host: str

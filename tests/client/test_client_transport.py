@@ -23,6 +23,7 @@ from tritonsmith import (
     ModelNotFoundError,
     OverloadedError,
     RequestTimeoutError,
+    Retry,
     ServerError,
     ServerUnreachableError,
 )
@@ -85,6 +86,20 @@ def test_the_server_is_told_how_long_an_answer_is_waited_for(caller: Caller, ser
     with serve(served) as url:
         caller("demo", ["a", "b"], url=url, timeout=2.5)
     assert served.timeouts == [2_500_000] * 2
+
+
+def test_each_attempt_is_given_the_time_that_is_left(caller: Caller, serve: Serve) -> None:
+    def answer(texts: list[bytes]) -> Classes:
+        if len(served.timeouts) < 3:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, 503, "Exceeds maximum queue size")
+        return echo(texts)
+
+    served = TinyPipeline(answer)
+    with serve(served) as url:
+        (answered,) = caller("demo", "a", url=url, timeout=10, retry=Retry(first_wait=0.001))
+    assert answered == [{"label": "a", "score": 1.0}]
+    first, second, third = served.timeouts
+    assert 10_000_000 >= first > second > third > 0
 
 
 def test_an_unknown_model_is_not_found(caller: Caller, serve: Serve) -> None:
