@@ -10,6 +10,7 @@ from tritonsmith.errors import (
     ServerUnreachableError,
     TritonsmithError,
 )
+from tritonsmith.retrying import Retry
 
 __all__ = [
     "AsyncClient",
@@ -20,6 +21,7 @@ __all__ = [
     "OverloadedError",
     "Pipeline",
     "RequestTimeoutError",
+    "Retry",
     "ServerError",
     "ServerUnreachableError",
     "TritonsmithError",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from tritonsmith.calls import Arrays, Call
 from tritonsmith.codec import ModelInfo, decoded, encoded, info_from_config
 from tritonsmith.errors import InvalidInputError
+from tritonsmith.retrying import AsyncAttempts, Attempts, Retry
 from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
 
 DEFAULT_URL = "grpc://localhost:8001"
@@ -19,8 +21,10 @@ DEFAULT_URL = "grpc://localhost:8001"
 class Client:
     """A connection to a Triton server. Safe to share between threads; use it as a context manager.
 
-    ``url`` begins with ``grpc://``, ``grpcs://``, ``http://`` or ``https://``. ``timeout`` is in seconds, for each request.
-    A list longer than the model's batch size is split, ``concurrency`` parts under way at once.
+    ``url`` begins with ``grpc://``, ``grpcs://``, ``http://`` or ``https://``. ``timeout`` is in seconds, for each request
+    with all its attempts; the server is told of it and drops what has waited so long in a queue. ``retry`` says how often a
+    request is sent again, never by default. A list longer than the model's batch size is split into requests, ``concurrency``
+    of them under way at once.
     """
 
     def __init__(
@@ -29,28 +33,33 @@ class Client:
         *,
         timeout: float = 30.0,
         concurrency: int = 8,
+        retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         ca_file: str | None = None,
         transport: Transport | None = None,
     ) -> None:
         _check(concurrency)
         self._transport = transport or transport_to(Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file))
+        self._attempts = Attempts(retry, timeout)
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="tritonsmith")
 
     def pipeline(self, name: str) -> Pipeline:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
-        return Pipeline(self, info_from_config(name, self._transport.config(name)))
+        return Pipeline(self, info_from_config(name, self._attempts(partial(self._transport.config, name))))
 
     def send(self, name: str, call: Call) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest not sent."""
         if len(call.requests) == 1:
-            return [self._transport.infer(name, call.requests[0])]
-        futures = [self._pool.submit(self._transport.infer, name, request) for request in call.requests]
+            return [self._infer(name, call.requests[0])]
+        futures = [self._pool.submit(self._infer, name, request) for request in call.requests]
         try:
             return [_placed(future.result, offset) for future, offset in zip(futures, call.offsets, strict=True)]
         finally:
             for future in futures:
                 future.cancel()
+
+    def _infer(self, name: str, request: Arrays) -> Arrays:
+        return self._attempts(partial(self._transport.infer, name, request))
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -96,7 +105,7 @@ class Pipeline:
 class AsyncClient:
     """``Client`` for asyncio: ``pipe = await client.pipeline("sentiment")``, then ``await pipe(texts)``.
 
-    It belongs to the event loop in which it is first used.
+    It belongs to the event loop in which it is first used. Over gRPC the server is told of a call that is cancelled.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class AsyncClient:
         *,
         timeout: float = 30.0,
         concurrency: int = 8,
+        retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         ca_file: str | None = None,
         transport: AsyncTransport | None = None,
@@ -112,6 +122,7 @@ class AsyncClient:
         _check(concurrency)
         address = None if transport else Address.parse(url, timeout=timeout, headers=headers, ca_file=ca_file)
         self._address, self._given = address, transport
+        self._attempts = AsyncAttempts(retry, timeout)
         self._slots = asyncio.Semaphore(concurrency)
 
     @property
@@ -124,7 +135,7 @@ class AsyncClient:
 
     async def pipeline(self, name: str) -> AsyncPipeline:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
-        return AsyncPipeline(self, info_from_config(name, await self._transport.config(name)))
+        return AsyncPipeline(self, info_from_config(name, await self._attempts(partial(self._transport.config, name))))
 
     async def send(self, name: str, call: Call) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest are cancelled."""
@@ -132,7 +143,7 @@ class AsyncClient:
         async def one(request: Arrays, offset: int) -> Arrays:
             async with self._slots:
                 try:
-                    return await self._transport.infer(name, request)
+                    return await self._attempts(partial(self._transport.infer, name, request))
                 except InvalidInputError as error:
                     raise error.shifted(offset) from None
 

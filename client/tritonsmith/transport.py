@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 import threading
@@ -23,7 +24,7 @@ _EXAMPLE = "write for example grpc://localhost:8001 or http://localhost:8000"
 
 @dataclass(frozen=True)
 class Address:
-    """Where the server is and how to talk to it. ``timeout`` is in seconds and holds for each request."""
+    """Where the server is and how to talk to it. ``timeout`` is in seconds, for each request with all its attempts."""
 
     scheme: str
     host: str
@@ -67,12 +68,15 @@ class Address:
 
 
 class Transport(Protocol):
-    """What a ``Client`` needs from the wire; give your own to test without a server."""
+    """What a ``Client`` needs from the wire; give your own to test without a server.
 
-    def config(self, model: str) -> Mapping[str, Any]:
+    ``timeout`` is the time in seconds until nobody waits for the answer any more; RequestTimeoutError says that it is up.
+    """
+
+    def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """Triton's configuration of a model, as JSON has it."""
 
-    def infer(self, model: str, inputs: Arrays) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """Send one request, get all its outputs. Called from several threads at once."""
 
     def close(self) -> None:
@@ -82,10 +86,10 @@ class Transport(Protocol):
 class AsyncTransport(Protocol):
     """What an ``AsyncClient`` needs from the wire."""
 
-    async def config(self, model: str) -> Mapping[str, Any]:
+    async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """Triton's configuration of a model, as JSON has it."""
 
-    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """Send one request, get all its outputs."""
 
     async def close(self) -> None:
@@ -99,6 +103,11 @@ def _tensors(module: ModuleType, inputs: Arrays) -> list[Any]:
         tensor.set_data_from_numpy(array)
         tensors.append(tensor)
     return tensors
+
+
+def _microseconds(timeout: float) -> int:
+    """Seconds as Triton's request parameter ``timeout``: a request still in a queue by then is dropped. 0 would mean none."""
+    return max(1, int(timeout * 1e6))
 
 
 class _Wire:
@@ -142,7 +151,10 @@ class _GrpcWire(_Wire):
         super().__init__(address)
         self._module = module
         self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
-        self._options = {"headers": dict(address.headers), "client_timeout": address.timeout}
+
+    def _options(self, timeout: float) -> dict[str, Any]:
+        """``client_timeout`` in seconds is the gRPC deadline, which cancels the call at the server too."""
+        return {"headers": dict(self._address.headers), "client_timeout": timeout}
 
     @staticmethod
     def _arrays(result: Any) -> Arrays:
@@ -172,16 +184,17 @@ class GrpcTransport(_GrpcWire):
 
         super().__init__(address, tritonclient.grpc)
 
-    def config(self, model: str) -> Mapping[str, Any]:
+    def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """See Transport."""
         with self._our_errors():
-            config: Mapping[str, Any] = self._client.get_model_config(model, as_json=True, **self._options)["config"]
+            config: Mapping[str, Any] = self._client.get_model_config(model, as_json=True, **self._options(timeout))["config"]
         return config
 
-    def infer(self, model: str, inputs: Arrays) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See Transport."""
         with self._our_errors():
-            return self._arrays(self._client.infer(model, _tensors(self._module, inputs), **self._options))
+            tensors, options = _tensors(self._module, inputs), self._options(timeout)
+            return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
     def close(self) -> None:
         """See Transport."""
@@ -196,22 +209,25 @@ class AsyncGrpcTransport(_GrpcWire):
 
         super().__init__(address, tritonclient.grpc.aio)
 
-    async def config(self, model: str) -> Mapping[str, Any]:
+    async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """See AsyncTransport."""
         with self._our_errors():
-            config: Mapping[str, Any] = (await self._client.get_model_config(model, as_json=True, **self._options))["config"]
+            reply = await self._client.get_model_config(model, as_json=True, **self._options(timeout))
+        config: Mapping[str, Any] = reply["config"]
         return config
 
     async def statistics(self, model: str) -> Mapping[str, Any]:
         """What Triton has counted of each version of a model, as JSON has it: numbers as text, zeros left out."""
         with self._our_errors():
-            counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, as_json=True, **self._options)
+            options = self._options(self._address.timeout)
+            counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, as_json=True, **options)
         return counted
 
-    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See AsyncTransport."""
         with self._our_errors():
-            return self._arrays(await self._client.infer(model, _tensors(self._module, inputs), **self._options))
+            tensors, options = _tensors(self._module, inputs), self._options(timeout)
+            return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
     async def close(self) -> None:
         """See AsyncTransport."""
@@ -243,16 +259,33 @@ class HttpTransport(_HttpWire):
             self._made.append(self._local.client)
         return self._local.client
 
-    def config(self, model: str) -> Mapping[str, Any]:
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """What takes longer ends in TimeoutError: the client's own timeouts are fixed, and hold for each read anew."""
+        import gevent
+
+        try:
+            with gevent.Timeout(seconds):
+                yield
+        except gevent.Timeout as alarm:
+            # The client may be left with its one connection counted as taken.
+            client = self._local.client
+            del self._local.client
+            self._made.remove(client)
+            client.close()
+            raise TimeoutError from alarm
+
+    def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """See Transport."""
-        with self._our_errors():
+        with self._our_errors(), self._within(timeout):
             config: Mapping[str, Any] = self._client.get_model_config(model, **self._options)
         return config
 
-    def infer(self, model: str, inputs: Arrays) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See Transport."""
-        with self._our_errors():
-            return self._arrays(self._client.infer(model, _tensors(self._module, inputs), **self._options))
+        with self._our_errors(), self._within(timeout):
+            tensors, options = _tensors(self._module, inputs), self._options
+            return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
     def close(self) -> None:
         """See Transport."""
@@ -276,10 +309,11 @@ class AsyncHttpTransport(_HttpWire):
             conn_timeout=address.timeout,
         )
 
-    async def config(self, model: str) -> Mapping[str, Any]:
+    async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """See AsyncTransport."""
         with self._our_errors():
-            config: Mapping[str, Any] = await self._client.get_model_config(model, **self._options)
+            async with asyncio.timeout(timeout):
+                config: Mapping[str, Any] = await self._client.get_model_config(model, **self._options)
         return config
 
     async def statistics(self, model: str) -> Mapping[str, Any]:
@@ -288,10 +322,12 @@ class AsyncHttpTransport(_HttpWire):
             counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, **self._options)
         return counted
 
-    async def infer(self, model: str, inputs: Arrays) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See AsyncTransport."""
         with self._our_errors():
-            return self._arrays(await self._client.infer(model, _tensors(self._module, inputs), **self._options))
+            async with asyncio.timeout(timeout):
+                tensors, options = _tensors(self._module, inputs), self._options
+                return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
     async def close(self) -> None:
         """See AsyncTransport."""

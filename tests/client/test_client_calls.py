@@ -194,7 +194,7 @@ def test_an_embedding_is_a_row_of_an_array(caller: Caller, texts: Any) -> None:
 
 
 def test_a_missing_model_is_told_when_the_pipeline_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: object, model: str) -> Any:
+    def missing(_: object, model: str, timeout: float) -> Any:
         raise ModelNotFoundError(f"Request for unknown model: '{model}' is not found")
 
     monkeypatch.setattr(SYNC.transport, "config", missing)

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 OTHERS = {"tritonclient", "tritonsmith", "tritonsmith_build"}
-HEAVY = {"aiohttp", "gevent", "grpc", "onnxruntime", "openvino", "pydantic", "rich", "torch", "transformers", "typer"}
+LATER = {"aiohttp", "gevent", "grpc", "tenacity"}
+"""What the client loads when it is needed."""
+HEAVY = LATER | {"onnxruntime", "openvino", "pydantic", "rich", "torch", "transformers", "typer"}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 from tiny_triton import UNKNOWN, Classes, Refusal, TinyPipeline, grpc_server, http_server
 from tritonclient.http import InferenceServerClient
 from tritonsmith import (
+    AsyncClient,
     Client,
     InvalidInputError,
     ModelNotFoundError,
     OverloadedError,
     RequestTimeoutError,
+    Retry,
     ServerError,
     ServerUnreachableError,
 )
@@ -76,6 +79,27 @@ def test_headers_go_with_every_request(caller: Caller, serve: Serve) -> None:
     with serve(served) as url:
         caller("demo", ["a", "b"], url=url, headers={"authorization": "Bearer token"})
     assert [headers.get("authorization") for headers in served.headers] == ["Bearer token"] * 3
+
+
+def test_the_server_is_told_how_long_an_answer_is_waited_for(caller: Caller, serve: Serve) -> None:
+    served = TinyPipeline(echo, max_batch_size=1)
+    with serve(served) as url:
+        caller("demo", ["a", "b"], url=url, timeout=2.5)
+    assert served.timeouts == [2_500_000] * 2
+
+
+def test_each_attempt_is_given_the_time_that_is_left(caller: Caller, serve: Serve) -> None:
+    def answer(texts: list[bytes]) -> Classes:
+        if len(served.timeouts) < 3:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, 503, "Exceeds maximum queue size")
+        return echo(texts)
+
+    served = TinyPipeline(answer)
+    with serve(served) as url:
+        (answered,) = caller("demo", "a", url=url, timeout=10, retry=Retry(first_wait=0.001))
+    assert answered == [{"label": "a", "score": 1.0}]
+    first, second, third = served.timeouts
+    assert 10_000_000 >= first > second > third > 0
 
 
 def test_an_unknown_model_is_not_found(caller: Caller, serve: Serve) -> None:
@@ -139,6 +163,30 @@ def silent_port() -> Iterator[int]:
             hang_up.cancel()
 
 
+@contextmanager
+def dripping_port(over: threading.Event) -> Iterator[int]:
+    """A port that answers a byte of a header at a time, each soon after the last, until ``over`` or out of patience."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(PATIENCE * 20):
+                    if over.wait(0.05):
+                        return
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
 @pytest.mark.parametrize("scheme", ["grpc", "grpcs", "http", "https"])
 def test_a_port_where_nobody_listens_is_unreachable(caller: Caller, scheme: str) -> None:
     with dead_port() as port, pytest.raises(ServerUnreachableError, match=str(port)):
@@ -162,5 +210,56 @@ def test_an_answer_that_never_comes_is_given_up_on(caller: Caller, serve: Serve)
         try:
             with pytest.raises(RequestTimeoutError):
                 caller("demo", "a", url=url, timeout=0.3)
+        finally:
+            over.set()
+
+
+def test_over_grpc_the_server_is_told_of_a_cancelled_call() -> None:
+    began, told = threading.Event(), threading.Event()
+
+    def answer(texts: list[bytes]) -> Classes:
+        began.set()
+        if served.hung_up.wait(PATIENCE):
+            told.set()
+        return echo(texts)
+
+    async def cancel(url: str) -> None:
+        async with AsyncClient(url) as client:
+            call = asyncio.create_task((await client.pipeline("demo"))("a"))
+            assert await asyncio.to_thread(began.wait, PATIENCE)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert await asyncio.to_thread(told.wait, PATIENCE / 2)
+
+    served = TinyPipeline(answer)
+    with grpc_server(served) as url:
+        asyncio.run(cancel(url))
+
+
+def test_a_connection_serves_again_after_an_answer_that_came_too_late(serve: Serve) -> None:
+    may_answer = threading.Event()
+
+    def answer(texts: list[bytes]) -> Classes:
+        if texts == [b"late"]:
+            may_answer.wait(PATIENCE)
+        return echo(texts)
+
+    with serve(TinyPipeline(answer)) as url, Client(url, timeout=1.0) as client:
+        pipe = client.pipeline("demo")
+        try:
+            with pytest.raises(RequestTimeoutError):
+                pipe("late")
+            assert pipe("next") == [{"label": "next", "score": 4.0}]
+        finally:
+            may_answer.set()
+
+
+def test_an_answer_that_comes_in_drops_is_given_up_on_all_the_same(caller: Caller) -> None:
+    over = threading.Event()
+    with dripping_port(over) as port:
+        try:
+            with pytest.raises(RequestTimeoutError):
+                caller("demo", url=f"http://127.0.0.1:{port}", timeout=0.5)
         finally:
             over.set()

@@ -68,13 +68,14 @@ def test_the_answers_shown_are_the_servers(int8: Served) -> None:
         assert float(score) == pytest.approx(answer["score"], abs=0.05)
 
 
-def test_the_python_fence_prints_what_is_shown(int8: Served) -> None:
-    (fence,) = fences("python")
+def test_the_python_fences_print_what_is_shown(int8: Served) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(fence.replace("grpc://localhost:8001", int8.grpc), {})
-    classes, shape = printed.getvalue().splitlines()
+        for fence in fences("python"):
+            exec(fence.replace("grpc://localhost:8001", int8.grpc), {})
+    classes, shape, retried = printed.getvalue().splitlines()
     shown = fences("text")[1].splitlines()
+    assert retried == fences("text")[2].strip()
     assert shape == shown[1]
     assert re.findall(r"'(\w+)'", classes) == re.findall(r"'(\w+)'", shown[0])
 

@@ -29,10 +29,19 @@ class _Recorded:
     ) -> None:
         self._answer, self._config = answer, config or config_of(task, max_batch_size)
         self.sent: list[list[str]] = []
+        self.timeouts: list[float] = []
+        """Seconds that each request, those for the configuration too, was given."""
         self.closed = 0
 
-    def _received(self, model: str, inputs: Arrays) -> Any:
+    def _configured(self, model: str, timeout: float) -> Mapping[str, Any]:
         assert model == "demo"
+        self.timeouts.append(timeout)
+        config: Mapping[str, Any] = self._config
+        return config
+
+    def _received(self, model: str, inputs: Arrays, timeout: float) -> Any:
+        assert model == "demo"
+        self.timeouts.append(timeout)
         assert inputs.keys() == {"TEXT"}
         assert inputs["TEXT"].shape[1:] == (1,)
         texts = [text.decode() for text in inputs["TEXT"].ravel()]
@@ -41,24 +50,22 @@ class _Recorded:
 
 
 class FakeTransport(_Recorded):
-    def config(self, model: str) -> Mapping[str, Any]:
-        assert model == "demo"
-        return self._config
+    def config(self, model: str, timeout: float) -> Mapping[str, Any]:
+        return self._configured(model, timeout)
 
-    def infer(self, model: str, inputs: Arrays) -> Arrays:
-        return self._received(model, inputs)
+    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+        return self._received(model, inputs, timeout)
 
     def close(self) -> None:
         self.closed += 1
 
 
 class FakeAsyncTransport(_Recorded):
-    async def config(self, model: str) -> Mapping[str, Any]:
-        assert model == "demo"
-        return self._config
+    async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
+        return self._configured(model, timeout)
 
-    async def infer(self, model: str, inputs: Arrays) -> Arrays:
-        answer = self._received(model, inputs)
+    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+        answer = self._received(model, inputs, timeout)
         return await answer if inspect.isawaitable(answer) else answer
 
     async def close(self) -> None:

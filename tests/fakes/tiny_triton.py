@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import grpc
@@ -42,6 +42,10 @@ class TinyPipeline:
     max_batch_size: int = 4
     headers: list[dict[str, str]] = field(default_factory=list)
     """Of each request, their names in lower case."""
+    timeouts: list[int] = field(default_factory=list)
+    """Of each request for answers, in microseconds."""
+    hung_up: Event = field(default_factory=Event)
+    """Set when a gRPC request for answers is over, before its answer where the caller has gone."""
 
     def classes(self, model: str, content: bytes, shape: list[int]) -> list[tuple[str, str, list[int], bytes]]:
         """Name, datatype, shape and bytes of both outputs."""
@@ -80,6 +84,8 @@ class _Grpc(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         (text,), (content,) = request.inputs, request.raw_input_contents
+        self._served.timeouts.append(request.parameters["timeout"].int64_param)
+        context.add_callback(self._served.hung_up.set)
         assert (text.name, text.datatype) == ("TEXT", "BYTES")
         answers = self._refused(context, lambda: self._served.classes(request.model_name, content, list(text.shape)))
         response = service_pb2.ModelInferResponse(model_name="demo", model_version="1")
@@ -127,7 +133,9 @@ def _handler(served: TinyPipeline) -> type[BaseHTTPRequestHandler]:
             def infer(model: str) -> tuple[dict[str, Any], bytes]:
                 end = int(self.headers["Inference-Header-Content-Length"])
                 head = json.loads(body[:end])
-                assert head["parameters"] == {"binary_data_output": True}
+                assert head["parameters"].keys() == {"binary_data_output", "timeout"}
+                assert head["parameters"]["binary_data_output"] is True
+                served.timeouts.append(head["parameters"]["timeout"])
                 (text,) = head["inputs"]
                 assert (text["name"], text["datatype"]) == ("TEXT", "BYTES")
                 answers = served.classes(model, body[end:], text["shape"])

@@ -118,7 +118,7 @@ async def _profile(plan: Plan, address: Address, progress: Progress) -> Profile:
 
 async def _served(wire: Wire, plan: Plan) -> tuple[str, str, list[Step]]:
     """The tensor that the pipeline is asked, the ensemble that counts its answers and those from the cache, and its steps."""
-    config = await wire.config(plan.pipeline)
+    config = await wire.config(plan.pipeline, TIMEOUT)
     most = info_from_config(plan.pipeline, config).max_batch_size
     needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
     if len(needed) != 1 or needed[0] not in ASKED:
@@ -128,11 +128,11 @@ async def _served(wire: Wire, plan: Plan) -> tuple[str, str, list[Step]]:
         what = f"{plan.pipeline} takes at most {ASKED[needed[0]].several(most)} a request"
         raise SmithError(what, where="--batch", fix="give it fewer")
     whole, steps = plan.pipeline, ensemble_steps(config, plan.pipeline)
-    configs = {model: await wire.config(model) for model, _ in steps}
+    configs = {model: await wire.config(model, TIMEOUT) for model, _ in steps}
     if len(steps) == 1 and "ensemble_scheduling" in configs[steps[0][0]]:  # the one within, which remembers
         ((whole, _),) = steps
         steps = ensemble_steps(configs[whole], whole)
-        configs = {model: await wire.config(model) for model, _ in steps}
+        configs = {model: await wire.config(model, TIMEOUT) for model, _ in steps}
     return needed[0], whole, [step_of(model, version, configs[model]) for model, version in steps]
 
 
@@ -169,7 +169,7 @@ async def _sweep(
 
 
 def _sender(wire: Wire, pipeline: str) -> Send:
-    return lambda inputs: wire.infer(pipeline, inputs)
+    return lambda inputs: wire.infer(pipeline, inputs, TIMEOUT)
 
 
 def _named(passed: Callable[[float, str], None], concurrency: int) -> Callable[[float], None]:
