@@ -63,13 +63,13 @@ class Callers:
     def __init__(self, scenario: Scenario, url: str | None) -> None:
         self.wire = MeasuredTransport(address_of(url, timeout=TIMEOUT))
         # A user's request is one of the server's; nothing is split, so no thread is needed.
-        self._client = Client(transport=self.wire, concurrency=1)
+        self._client = Client(transport=self.wire, timeout=TIMEOUT, concurrency=1)
         self._prepared = [self._prepare(asked) for asked in scenario.pipelines]
         self._weights = [asked.weight for asked in scenario.pipelines]
 
     def _prepare(self, asked: Asked) -> Prepared:
         pipeline = self._client.pipeline(asked.name)
-        config = self.wire.config(asked.name)
+        config = self.wire.config(asked.name, TIMEOUT)
         needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
         pool = pool_of(asked, needed)
         return Prepared(asked, pipeline, pool, answers_to(pipeline, pool, asked))

@@ -51,7 +51,8 @@ def _begin(environment: Environment, **_: Any) -> None:
     try:
         scenario = scenario_from_file(Path(options.scenario))
     except SmithError as error:
-        raise SystemExit(str(error)) from None  # Locust itself would only log it, and go on
+        log.error("%s", error)
+        raise SystemExit(2) from None
     environment.scenario = scenario  # type: ignore[attr-defined]
     # What is under way at the end is waited for, so that its answers count.
     environment.stop_timeout = environment.stop_timeout or TIMEOUT
@@ -59,7 +60,8 @@ def _begin(environment: Environment, **_: Any) -> None:
         scheme = urlsplit(environment.host).scheme
         fitting = [user for user in environment.user_classes if scheme in user.schemes]  # type: ignore[attr-defined]
         if not fitting:
-            raise SystemExit(f"--host {environment.host}: write for example grpc://localhost:8001 or http://localhost:8000")
+            log.error("--host %s: write for example grpc://localhost:8001 or http://localhost:8000", environment.host)
+            raise SystemExit(2)
         environment.user_classes = fitting
 
 
@@ -77,18 +79,18 @@ class _Run:
         self._metrics_url = _options(environment).metrics_url or _metrics_of(environment.host or "")
         self._before = self._counters()
         self._begun, self._processor = time.perf_counter(), time.process_time()
-        self._samples: list[Sample] = [self._sample()]
+        self._samples: list[Sample] = [self._sample(self._begun)]
         self._watching = gevent.spawn(self._watch)
 
-    def _sample(self) -> Sample:
+    def _sample(self, now: float) -> Sample:
         runner = self._environment.runner
         assert runner is not None
-        return sample_of(runner.stats, time.perf_counter() - self._begun, runner.user_count)
+        return sample_of(runner.stats, now - self._begun, runner.user_count)
 
     def _watch(self) -> None:
         while True:
             gevent.sleep(_SAMPLE_SECONDS)
-            self._samples.append(self._sample())
+            self._samples.append(self._sample(time.perf_counter()))
 
     def _counters(self) -> Counters | None:
         try:
@@ -97,11 +99,15 @@ class _Run:
             log.warning("%s; the report has no figures of the steps", error)
             return None
 
-    def result(self) -> Result:
-        """When all users have stopped."""
+    def end(self) -> None:
+        """The users are told to stop."""
         self._watching.kill()
-        self._samples.append(self._sample())
-        cores = (time.process_time() - self._processor) / (time.perf_counter() - self._begun)
+        self._ended = time.perf_counter()
+
+    def result(self) -> Result:
+        """When they have stopped."""
+        self._samples.append(self._sample(self._ended))
+        cores = (time.process_time() - self._processor) / (self._ended - self._begun)
         after = self._counters() if self._before is not None else None
         steps = step_times(self._before, after) if self._before is not None and after is not None else []
         runner = self._environment.runner
@@ -135,8 +141,14 @@ def _end(environment: Environment, **_: Any) -> None:
     if environment.callers is not None:  # type: ignore[attr-defined]
         environment.callers.close()  # type: ignore[attr-defined]
     run: _Run | None = getattr(environment, "run", None)
-    if run is None:
-        return
+    if run is not None:
+        run.end()
+        # Without a web page a master's workers go on until it quits, and report only then what they counted at last.
+        if environment.web_ui is not None or not isinstance(environment.runner, MasterRunner):
+            _tell(environment, run)
+
+
+def _tell(environment: Environment, run: _Run) -> None:
     environment.run = None  # type: ignore[attr-defined]
     result = run.result()
     environment.result = result  # type: ignore[attr-defined]
@@ -149,6 +161,8 @@ def _end(environment: Environment, **_: Any) -> None:
 
 def _quit(environment: Environment, **_: Any) -> None:
     """The exit code is the gates'; an error that they allow is none."""
+    if (run := getattr(environment, "run", None)) is not None:
+        _tell(environment, run)
     result: Result | None = getattr(environment, "result", None)
     if result is not None and environment.process_exit_code is None:
         environment.process_exit_code = 0 if result.holds else 1

