@@ -46,7 +46,7 @@ test-full: lint .venv/bindings.stamp
 LOAD ?= loadtest/scenarios/steady.toml
 loadtest: .venv/bench.stamp
 	$(BIN)/python -m tritonsmith_build build sentiment embeddings
-	PYTHONPATH=loadtest $(BIN)/python -m load $(LOAD)
+	PYTHONPATH=loadtest $(BIN)/python -m load run $(LOAD)
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

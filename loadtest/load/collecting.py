@@ -36,6 +36,7 @@ def result_of(
     stats: RequestStats,
     samples: Sequence[Sample],
     steps: Sequence[StepTimes],
+    ended: float,
     generator_cores: float,
 ) -> Result:
     """Put a run together when it is over. Its time is that between the first and the last sample."""
@@ -55,6 +56,7 @@ def result_of(
         levels=tuple(stairs),
         knee=knee(stairs),
         steps=tuple(steps),
+        ended=ended,
         generator_cores=generator_cores,
     )
 

@@ -102,7 +102,7 @@ class _Run:
     def end(self) -> None:
         """The users are told to stop."""
         self._watching.kill()
-        self._ended = time.perf_counter()
+        self._ended, self._ended_at = time.perf_counter(), time.time()
 
     def result(self) -> Result:
         """When they have stopped."""
@@ -113,7 +113,7 @@ class _Run:
         runner = self._environment.runner
         assert runner is not None
         scenario = self._environment.scenario  # type: ignore[attr-defined]
-        return result_of(scenario, self._environment.host or "", runner.stats, self._samples, steps, cores)
+        return result_of(scenario, self._environment.host or "", runner.stats, self._samples, steps, self._ended_at, cores)
 
 
 def _metrics_of(url: str) -> str:

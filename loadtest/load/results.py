@@ -59,6 +59,8 @@ class Result:
     """Of a ramp: the fewest users with nearly the best throughput."""
     steps: tuple[StepTimes, ...]
     """Triton's own figures; none where its metrics page did not answer."""
+    ended: float
+    """Unix time at which the users were told to stop."""
     generator_cores: float
     """Processor cores that this process used; near 1 it is the limit, for it runs on one."""
 

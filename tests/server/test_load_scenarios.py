@@ -29,7 +29,19 @@ def scenario(folder: Path, load: dict[str, Any], pipelines: list[dict[str, Any]]
 def loaded(file: Path, url: str, served: Served) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
     """What the command said, and the figures it left."""
     report = file.parent / "report"
-    command = [sys.executable, "-m", "load", str(file), "--url", url, "--metrics-url", served.metrics, "--report", str(report)]
+    command = [
+        sys.executable,
+        "-m",
+        "load",
+        "run",
+        str(file),
+        "--url",
+        url,
+        "--metrics-url",
+        served.metrics,
+        "--report",
+        str(report),
+    ]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in done.stderr
     figures = report / "result.json"

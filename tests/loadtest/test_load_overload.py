@@ -1,0 +1,65 @@
+"""What is made of an overload: when it was over, and which limits hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from load.overload import Overload
+from load.probing import Probe, recovered_after, usual
+
+INF = float("inf")
+FIGURES = Overload(
+    saturated_per_second=100,
+    offered_per_second=300,
+    answered_per_second=95,
+    refused=4000,
+    other_errors=0,
+    answered_p99_ms=3000,
+    refused_p99_ms=20,
+    queue_ms=2560,
+    usual_ms=20,
+    recovered_seconds=1.5,
+    memory_share=1.01,
+)
+
+
+def probes(*seen: tuple[float, float]) -> list[Probe]:
+    """From when they were sent and how long they took."""
+    return [Probe(sent, None if latency == INF else sent + latency) for sent, latency in seen]
+
+
+@pytest.mark.parametrize(
+    ("seen", "after"),
+    [
+        ([(9, 5), (10.5, 0.1), (11, 0.1)], 0.6),  # what was sent before the end says nothing
+        ([(10.5, 1.5), (12, 0.1), (12.5, 0.1)], 2.1),
+        ([(10.5, 0.1), (11, INF), (11.5, 0.1)], 1.6),  # one that was quick by chance is no end
+        ([(10.5, 0.1), (11, 0.9)], None),
+        ([(9, 0.1)], None),
+    ],
+)
+def test_it_is_over_when_every_later_request_is_answered_as_usual(seen: list[tuple[float, float]], after: float | None) -> None:
+    found = recovered_after(probes(*seen), end=10, limit=0.2)
+    assert found == (None if after is None else pytest.approx(after))
+
+
+def test_one_that_is_refused_is_no_answer_of_the_usual_time() -> None:
+    assert usual(probes((1, 0.1), (2, 0.2), (3, INF))) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({}, []),
+        ({"answered_per_second": 89}, ["answered / saturated"]),
+        ({"answered_p99_ms": 5121}, ["answered p99 / queue"]),
+        ({"refused_p99_ms": 51}, ["refused p99 ms"]),
+        ({"other_errors": 1}, ["other errors"]),
+        ({"recovered_seconds": 2.1}, ["recovered after s"]),
+        ({"recovered_seconds": None}, ["recovered after s"]),
+        ({"memory_share": 1.06}, ["memory at the end / at a quarter"]),
+    ],
+)
+def test_each_limit_can_be_broken(change: dict[str, float | None], broken: list[str]) -> None:
+    assert [gate.name for gate in replace(FIGURES, **change).gates() if not gate.holds] == broken  # type: ignore[arg-type]
