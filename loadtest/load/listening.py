@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner, WorkerRunner
 from tritonsmith.errors import TritonsmithError
 from tritonsmith_build.errors import SmithError
 
@@ -28,6 +29,7 @@ from load.scenario import scenario_from_file
 _DEFAULT = Path(__file__).parents[1] / "scenarios" / "steady.toml"
 _METRICS_PORT = 8002
 _SAMPLE_SECONDS = 1.0
+_REPORT_SECONDS = 3 * WORKER_REPORT_INTERVAL
 log = logging.getLogger("tritonsmith.load")
 
 
@@ -71,7 +73,7 @@ def _options(environment: Environment) -> Namespace:
     return options
 
 
-class _Run:
+class Run:
     """What is watched while a run is under way, by the process that adds up all figures."""
 
     def __init__(self, environment: Environment) -> None:
@@ -80,6 +82,9 @@ class _Run:
         self._before = self._counters()
         self._begun, self._processor = time.perf_counter(), time.process_time()
         self._samples: list[Sample] = [self._sample(self._begun)]
+        self._ended: float | None = None
+        self._users: dict[str, int] = {}
+        environment.events.worker_report.add_listener(self._hear)
         self._watching = gevent.spawn(self._watch)
 
     def _sample(self, now: float) -> Sample:
@@ -101,11 +106,26 @@ class _Run:
 
     def end(self) -> None:
         """The users are told to stop."""
-        self._watching.kill()
-        self._ended, self._ended_at = time.perf_counter(), time.time()
+        if self._ended is None:
+            self._ended, self._ended_at = time.perf_counter(), time.time()
+            self._watching.kill()
+
+    @property
+    def told(self) -> bool:
+        """Whether every worker has said that its users have stopped, and with that what they counted at last."""
+        runner = self._environment.runner
+        workers = runner.worker_count if isinstance(runner, MasterRunner) else 0
+        return len(self._users) >= workers and not any(self._users.values())
+
+    def _hear(self, client_id: str, data: Mapping[str, Any]) -> None:
+        self._users[client_id] = data["user_count"]
 
     def result(self) -> Result:
         """When they have stopped."""
+        assert self._ended is not None
+        with gevent.Timeout(_REPORT_SECONDS, exception=False):
+            while not self.told:
+                gevent.sleep(0.1)
         self._samples.append(self._sample(self._ended))
         cores = (time.process_time() - self._processor) / (self._ended - self._begun)
         after = self._counters() if self._before is not None else None
@@ -132,7 +152,7 @@ def _start(environment: Environment, **_: Any) -> None:
             gevent.spawn(environment.runner.stop)  # type: ignore[union-attr]
             return  # somebody can correct the address on the page
     if not isinstance(environment.runner, WorkerRunner):
-        environment.run = _Run(environment)  # type: ignore[attr-defined]
+        environment.run = Run(environment)  # type: ignore[attr-defined]
         assert environment.shape_class is not None
         environment.shape_class.reset_time()  # which began before all this
 
@@ -140,15 +160,13 @@ def _start(environment: Environment, **_: Any) -> None:
 def _end(environment: Environment, **_: Any) -> None:
     if environment.callers is not None:  # type: ignore[attr-defined]
         environment.callers.close()  # type: ignore[attr-defined]
-    run: _Run | None = getattr(environment, "run", None)
+    run: Run | None = getattr(environment, "run", None)
     if run is not None:
         run.end()
-        # Without a web page a master's workers go on until it quits, and report only then what they counted at last.
-        if environment.web_ui is not None or not isinstance(environment.runner, MasterRunner):
-            _tell(environment, run)
+        _tell(environment, run)
 
 
-def _tell(environment: Environment, run: _Run) -> None:
+def _tell(environment: Environment, run: Run) -> None:
     environment.run = None  # type: ignore[attr-defined]
     result = run.result()
     environment.result = result  # type: ignore[attr-defined]
@@ -161,8 +179,6 @@ def _tell(environment: Environment, run: _Run) -> None:
 
 def _quit(environment: Environment, **_: Any) -> None:
     """The exit code is the gates'; an error that they allow is none."""
-    if (run := getattr(environment, "run", None)) is not None:
-        _tell(environment, run)
     result: Result | None = getattr(environment, "result", None)
     if result is not None and environment.process_exit_code is None:
         environment.process_exit_code = 0 if result.holds else 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from locust import LoadTestShape
 
-from load.scenario import Scenario
+from load.listening import Run
 from load.shapes import users_at
 
 _AT_ONCE = 100.0
@@ -17,6 +19,11 @@ class ScenarioShape(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """See Locust's ``LoadTestShape``."""
         assert self.runner is not None
-        scenario: Scenario = self.runner.environment.scenario  # type: ignore[attr-defined]
-        users = users_at(scenario.load, self.get_run_time())
-        return None if users is None else (users, _AT_ONCE)
+        environment: Any = self.runner.environment
+        users = users_at(environment.scenario.load, self.get_run_time())
+        if users is not None:
+            return users, _AT_ONCE
+        # A master that stops does not wait for what its workers counted at last; without users they have the time to tell.
+        run: Run = environment.run
+        run.end()
+        return None if run.told else (0, _AT_ONCE)

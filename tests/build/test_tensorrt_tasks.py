@@ -37,26 +37,23 @@ MORE = [
 BY_NAME = {(case.family, case.task): case for case in (*IMAGE_CASES, *SOUND_CASES)}
 CASES: list[Any] = [BY_NAME[name] for name in FIRST]
 CASES += [pytest.param(BY_NAME[name], marks=pytest.mark.full) for name in MORE]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+PRECISIONS = [pytest.param("fp32", marks=pytest.mark.full), "fp16"]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.family)
-def test_a_graph_is_built_for_every_shape_and_its_products_have_the_precisions_type(case: Case, tmp_path: Path) -> None:
+def test_a_graph_is_built_for_every_shape_and_its_products_have_the_precisions_type(
+    case: Case, precision: Precision, tmp_path: Path
+) -> None:
     spec = spec_from_file(case.write(tmp_path))
-    for precision in PRECISIONS:
-        progress = Progress(Console(file=io.StringIO()))
-        repository = tmp_path / precision
-        built = build_pipeline(
-            spec,
-            repository=repository,
-            cache=StageCache.default(),
-            progress=progress,
-            precision=precision,
-            target="onnxruntime",
-        )
-        content = (repository / f"{spec.name}_engine" / "1" / "model.onnx").read_bytes()
-        assert network_types(trt, content).keys() == {TYPES[precision]}
-        profiles = profiles_for(TASKS[spec.task].modality.shapes(facts_from_lock(spec)), spec.engine.max_batch_size)
-        assert len(plan_from_onnx(trt, content, profiles, configure=for_ampere)) > 100_000
-        figures = built.manifest["targets"]["onnxruntime"]["gate"]
-        assert figures["agreement"] > 0.98
+    progress = Progress(Console(file=io.StringIO()))
+    repository = tmp_path / "repository"
+    built = build_pipeline(
+        spec, repository=repository, cache=StageCache.default(), progress=progress, precision=precision, target="onnxruntime"
+    )
+    content = (repository / f"{spec.name}_engine" / "1" / "model.onnx").read_bytes()
+    assert network_types(trt, content).keys() == {TYPES[precision]}
+    profiles = profiles_for(TASKS[spec.task].modality.shapes(facts_from_lock(spec)), spec.engine.max_batch_size)
+    assert len(plan_from_onnx(trt, content, profiles, configure=for_ampere)) > 100_000
+    figures = built.manifest["targets"]["onnxruntime"]["gate"]
+    assert figures["agreement"] > 0.98

@@ -15,6 +15,8 @@ from transformers import AutoTokenizer, pipeline
 from tritonsmith import Client, InvalidInputError
 
 FAMILIES = ("bert", "roberta", "modernbert", "deberta")
+ASKED = [pytest.param(name, marks=pytest.mark.full if name in ("modernbert", "deberta") else ()) for name in FAMILIES]
+"""A WordPiece and a byte-level tokenizer at every change."""
 STRATEGIES = ("none", "simple", "first", "average", "max")
 TEXTS = [*sentences(30, seed=9), "neverfilm actoring", "  The Film,  WAS  awful… 😊 naïve", "film " * 200]
 SPEC = 'task = "token-classification"\n[source]\npath = "models/{name}"\n[engine]\nmax_batch_size = 8\n'
@@ -30,8 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(folder: Path) -> Iterator[Served]:
-    repository = built_at_once([folder / f"{name}.toml" for name in FAMILIES], folder / "repository")
+def own(folder: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """The families that are asked for, and the two that are always."""
+    asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    names = [name for name in FAMILIES if name in asked | {"bert", "roberta"}]
+    repository = built_at_once([folder / f"{name}.toml" for name in names], folder / "repository")
     with serving(repository, folder / "log", "--no-cache") as served:
         yield served
 
@@ -41,7 +46,7 @@ def labels(answers: list[Any]) -> set[str]:
 
 
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ASKED)
 def test_entities_are_those_of_transformers(own: Served, folder: Path, name: str) -> None:
     reference = pipeline("token-classification", model=str(folder / "models" / name))
     with Client(own.grpc) as client:
