@@ -84,12 +84,12 @@ def triton_roads(said: Mapping[str, Any], model: str = "embeddings") -> dict[str
 
 
 def v2_json(*, binary: bool) -> Encode:
-    """A V2 request whose texts are JSON; ``binary`` asks for vectors as they lie in memory."""
-    wanted: dict[str, Any] = {"outputs": [{"name": "EMBEDDING", "parameters": {"binary_data": True}}]} if binary else {}
+    """A V2 request whose texts are JSON, for vectors alone; ``binary`` asks for them as they lie in memory."""
+    how: dict[str, Any] = {"parameters": {"binary_data": True}} if binary else {}
 
     def encode(texts: Sequence[str]) -> bytes:
         tensor = {"name": "TEXT", "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
-        return compact({"inputs": [tensor], **wanted})
+        return compact({"inputs": [tensor], "outputs": [{"name": "EMBEDDING", **how}]})
 
     return encode
 
@@ -108,7 +108,7 @@ def v2_json_answer(body: bytes, headers: Mapping[str, str]) -> Vectors:
 
 
 def grpc_request(model: str) -> Encode:
-    """A serialised ModelInfer request."""
+    """A serialised ModelInfer request for vectors alone."""
 
     def encode(texts: Sequence[str]) -> bytes:
         from tritonclient.grpc import service_pb2
@@ -118,6 +118,7 @@ def grpc_request(model: str) -> Encode:
         request = service_pb2.ModelInferRequest(model_name=model)
         request.inputs.add(name="TEXT", datatype="BYTES", shape=[len(texts), 1])
         request.raw_input_contents.append(serialize_byte_tensor(column).item())
+        request.outputs.add(name="EMBEDDING")
         return bytes(request.SerializeToString())
 
     return encode

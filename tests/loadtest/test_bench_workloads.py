@@ -69,6 +69,7 @@ def test_a_zipf_stream_repeats_its_first_texts_most() -> None:
 def test_requests_are_tritons_own() -> None:
     request = service_pb2.ModelInferRequest.FromString(grpc_request("embeddings")(["one", "zwei ü"]))
     assert (request.model_name, list(request.inputs[0].shape)) == ("embeddings", [2, 1])
+    assert [output.name for output in request.outputs] == ["EMBEDDING"]
     assert deserialize_bytes_tensor(request.raw_input_contents[0]).tolist() == [b"one", "zwei ü".encode()]
     assert v2_json(binary=True)(["ü"]).decode() == (
         '{"inputs":[{"name":"TEXT","shape":[1,1],"datatype":"BYTES","data":["ü"]}],'
