@@ -56,6 +56,7 @@ def _begin(environment: Environment, **_: Any) -> None:
         log.error("%s", error)
         raise SystemExit(2) from None
     environment.scenario = scenario  # type: ignore[attr-defined]
+    environment.run = None  # type: ignore[attr-defined]
     # What is under way at the end is waited for, so that its answers count.
     environment.stop_timeout = environment.stop_timeout or TIMEOUT
     if environment.host:  # a worker hears of it later, and of the class from its master
@@ -180,5 +181,10 @@ def _tell(environment: Environment, run: Run) -> None:
 def _quit(environment: Environment, **_: Any) -> None:
     """The exit code is the gates'; an error that they allow is none."""
     result: Result | None = getattr(environment, "result", None)
-    if result is not None and environment.process_exit_code is None:
+    if environment.process_exit_code is not None or isinstance(environment.runner, WorkerRunner):
+        return
+    if result is not None:
         environment.process_exit_code = 0 if result.holds else 1
+    elif environment.web_ui is None:
+        log.error("the run ended before anything was measured")
+        environment.process_exit_code = 2

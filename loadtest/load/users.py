@@ -30,13 +30,13 @@ class PipelineUser(User):
 
     def on_start(self) -> None:
         """Each user chooses by itself, and otherwise than all others."""
-        if self.environment.callers is None:  # and the reason has been said
-            raise StopUser
         self._callers: Callers = self.environment.callers
         self._load: Load = self.environment.scenario.load
         self._random = Random()
         self._senders = Senders(self._send, self._load.most_waiting)
         self._due = time.perf_counter()
+        if self.environment.callers is None:  # and the reason has been said
+            raise StopUser
 
     @task
     def ask(self) -> None:

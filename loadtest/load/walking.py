@@ -20,10 +20,11 @@ class ScenarioShape(LoadTestShape):
         """See Locust's ``LoadTestShape``."""
         assert self.runner is not None
         environment: Any = self.runner.environment
-        users = users_at(environment.scenario.load, self.get_run_time())
-        if users is not None:
-            return users, _AT_ONCE
+        run: Run | None = environment.run
+        # Until all is prepared, and the run begins, no time passes.
+        users = users_at(environment.scenario.load, self.get_run_time() if run is not None else 0.0)
+        if users is not None or run is None:
+            return users or 0, _AT_ONCE
         # A master that stops does not wait for what its workers counted at last; without users they have the time to tell.
-        run: Run = environment.run
         run.end()
         return None if run.told else (0, _AT_ONCE)

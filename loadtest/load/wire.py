@@ -10,6 +10,9 @@ import numpy as np
 from tritonsmith.calls import Arrays
 from tritonsmith.transport import Address, Transport, transport_to
 
+MOST_UNDER_WAY = 1000
+"""Requests over gRPC that a process may wait for at once."""
+
 
 def address_of(url: str | None, *, timeout: float) -> Address:
     """Where the server is. Raises ValueError with what to write."""
@@ -21,10 +24,13 @@ class MeasuredTransport:
 
     def __init__(self, address: Address) -> None:
         if address.grpc:
+            import gevent
             import grpc.experimental.gevent
 
             # Locust's users are greenlets: without this one that waits for gRPC would hold up all others.
             grpc.experimental.gevent.init_gevent()
+            # A call that waits takes a thread of gevent's pool, which has ten: more users would wait for each other here.
+            gevent.get_hub().threadpool.maxsize = MOST_UNDER_WAY
         self._wire: Transport = transport_to(address)
         self._local = threading.local()
 
