@@ -151,9 +151,9 @@ def _handler(served: TinyPipeline) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def grpc_server(served: TinyPipeline) -> Iterator[str]:
-    """The URL of a gRPC server that runs inside the block."""
-    server = grpc.server(ThreadPoolExecutor(8))
+def grpc_server(served: TinyPipeline, *, workers: int = 8) -> Iterator[str]:
+    """The URL of a gRPC server that runs inside the block and answers so many requests at once."""
+    server = grpc.server(ThreadPoolExecutor(workers))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Grpc(served), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
