@@ -4,6 +4,7 @@
 # make bench  measure this server beside its peers and its own engine, and write docs/benchmarks.md;
 #             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
 # make loadtest  30 s of load on a server of its own, the report in .tritonsmith/load: docs/loadtest.md
+# make faults kill and halt steps and server under load, ten times each, and write docs/reliability.md
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # make families  write the families of models that the tests compare with the libraries into the README
 # Another Python: make PYTHON=python3.12 run
@@ -24,7 +25,7 @@ BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 # Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
 BESIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: run serve test test-full bench bench-quick loadtest gpu families lint
+.PHONY: run serve test test-full bench bench-quick loadtest faults gpu families lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -47,6 +48,11 @@ LOAD ?= loadtest/scenarios/steady.toml
 loadtest: .venv/bench.stamp
 	$(BIN)/python -m tritonsmith_build build sentiment embeddings
 	PYTHONPATH=loadtest $(BIN)/python -m load run $(LOAD)
+
+# What is given in FAULTS goes to the run: make faults FAULTS="--repeats 1 --only Triton"
+faults: .venv/bench.stamp
+	$(BIN)/python -m tritonsmith_build build sentiment --precision fp32 --repository .tritonsmith/faults
+	PYTHONPATH=loadtest $(BIN)/python -m faults --repository .tritonsmith/faults --document docs/reliability.md $(FAULTS)
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tritonsmith_steps.runtimes import FILE as CHOICES
+
 from tritonsmith_build.choosing import Choosing
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.gpu.host import GpuHost, gpu_host
@@ -15,9 +17,10 @@ from tritonsmith_build.progress import Progress
 from tritonsmith_build.proving import Graph, Proving
 from tritonsmith_build.publish import Built, Proved, Publication
 from tritonsmith_build.reduced import said_of_given
+from tritonsmith_build.render import rendered
 from tritonsmith_build.scripted import folder_from_script
 from tritonsmith_build.source import locate
-from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, versions
+from tritonsmith_build.stagecache import StageCache, code, digest, disk_errors, steps_code, versions
 from tritonsmith_build.stages.gate import check
 from tritonsmith_build.tables import PipelineSpec, Precision
 from tritonsmith_build.targets import TARGETS, TargetName
@@ -78,9 +81,10 @@ class _Build:
             engine = replace(engine, record={**record, "engines": table}, beside={file.name: file})
         if self.host is not None:
             engine = self._planned(self.host, fp32.file, graph, record)
+        canaries = self._canaries(fp32, graph, engine)
         with self.work.progress.stage(self.spec.name, "render") as stage:
             publication = Publication(repository, self.spec, self.work.facts, self.target_name, self.target)
-            built = publication.write(engine, self.work.folder)
+            built = publication.write(engine, self.work.folder, canaries)
             changed = f"{len(built.changed)} files written to {repository}"
             stage.note = changed if built.changed else f"unchanged in {repository}"
         return built
@@ -137,6 +141,21 @@ class _Build:
         key = digest(own, work.proved_by, exported.key, versions("onnxruntime"), work.gate.key, rows)
         figures: list[dict[str, Any]] = figures_in(work.stage("verify", key, make, note) / "verify.json")
         return figures
+
+    def _canaries(self, fp32: Graph, graph: Graph, engine: Proved) -> Path:
+        """What a supervisor asks the steps, and what they must answer."""
+        choices = next((file.parent for name, file in engine.beside.items() if name == CHOICES), None)
+
+        def make(folder: Path) -> None:
+            from tritonsmith_build.stages.canary import canaries
+
+            canaries(self.work, self.target_name, fp32.file, graph.file, choices, folder)
+
+        own = code("stages/canary.py", "server/canary.py", "server/health.py", "server/wire.py")
+        texts = rendered(self.spec, self.work.facts)
+        chosen = choices and figures_in(choices / CHOICES)
+        key = digest(own, steps_code(), self._read_key, texts, fp32.key, graph.key, self.target_name, chosen)
+        return self.work.stage("canary", key, make)
 
     def _planned(self, host: GpuHost, exported: Path, graph: Graph, record: dict[str, Any]) -> Proved:
         """The graph's plan for this host's GPU, read, verified, gated and measured there."""

@@ -239,22 +239,52 @@ def serve(
     http_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
     grpc_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8001,
     metrics_port: Annotated[int, typer.Option(help="0 takes a free one")] = 8002,
+    health_port: Annotated[int, typer.Option(help="/healthz, /readyz and /metrics of the supervisor")] = 8003,
     cache: Annotated[bool, typer.Option(help="answer repeated inputs from memory")] = True,
     log: Annotated[Path | None, typer.Option(help="Triton's own log [default: .tritonsmith/triton-PORT.log]")] = None,
+    canary_every: Annotated[float, typer.Option(min=0.1, help="seconds between two questions to each pipeline")] = 5.0,
+    restarts: Annotated[int, typer.Option(min=0, help="of Triton within ten minutes, before giving up")] = 5,
     as_json: AsJson = False,
 ) -> None:
-    """Run Triton until SIGTERM or Ctrl-C.
+    """Run Triton until SIGTERM or Ctrl-C, and mend what breaks meanwhile.
 
-    Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0`
+    Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0 --health-port 0`
     """
+    from tritonsmith_build.server.events import to_file
+    from tritonsmith_build.server.ladder import Limits
     from tritonsmith_build.server.ports import Ports
-    from tritonsmith_build.server.serve import Wanted, default_log
+    from tritonsmith_build.server.serve import Wanted, default_log, events_beside
     from tritonsmith_build.server.serve import serve as run
+    from tritonsmith_build.server.supervisor import Rules
 
-    ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port)
+    ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port)
     names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
-    wanted = Wanted(repository, ports, names, target, cache, log or default_log(ports))
-    run(wanted, _sayer(error_console if as_json else console), as_json=as_json)
+    log = log or default_log(ports)
+    rules = Rules(every=canary_every, limits=Limits(restarts=restarts))
+    say = _sayer(error_console if as_json else console)
+    run(Wanted(repository, ports, names, target, cache, log, rules), say, to_file(events_beside(log), say), as_json=as_json)
+
+
+@app.command()
+def health(
+    url: Annotated[str, typer.Option(help="Triton's HTTP address")] = "http://127.0.0.1:8000",
+    timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")] = 30.0,
+    as_json: AsJson = False,
+) -> None:
+    """Ask every served pipeline a question; exit code 1 where one does not answer.
+
+    Triton's own ready lies while a step is dead. Example: `tritonsmith health --url http://127.0.0.1:8000`
+    """
+    from tritonsmith_build.server.health import check
+
+    asked = check(url.rstrip("/"), timeout=timeout)
+    if as_json:
+        _print_json({name: trouble or "answers" for name, trouble in asked.items()})
+    else:
+        for name, trouble in asked.items():
+            console.print(f"{name}: {trouble or 'answers'}", highlight=False, soft_wrap=True)
+    if any(asked.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

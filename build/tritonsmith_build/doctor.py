@@ -78,7 +78,7 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
 
 
 def _ports() -> list[Finding]:
-    return [_port(name, port) for name, port in (("HTTP", 8000), ("gRPC", 8001), ("metrics", 8002))]
+    return [_port(name, port) for name, port in (("HTTP", 8000), ("gRPC", 8001), ("metrics", 8002), ("health", 8003))]
 
 
 def _port(name: str, port: int) -> Finding:

@@ -14,6 +14,7 @@ from tritonsmith_build.hashing import sha256
 from tritonsmith_build.lock import lock_text
 from tritonsmith_build.messages import VERSION
 from tritonsmith_build.render import Names, overlay, rendered
+from tritonsmith_build.server.canary import canary_file
 from tritonsmith_build.stagecache import digest, versions
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import Target, TargetName
@@ -57,10 +58,10 @@ class Publication:
         self._names = Names.of(spec)
         self._folder = f"{self._names.engine}/{VERSION}"
 
-    def write(self, engine: Proved, read: Path) -> Built:
+    def write(self, engine: Proved, read: Path, canaries: Path) -> Built:
         """Place what is new or other than before, each file whole; what other targets have there stays.
 
-        ``read`` has the files that the model's modality needs.
+        ``read`` has the files that the model's modality needs, ``canaries`` a folder a step.
         """
         manifest = repo.read_manifest(self._repository / self._folder) or {}
         before = manifest.get("targets", {}).get(self._name, {})
@@ -68,6 +69,8 @@ class Publication:
         task = TASKS[self._spec.task]
         readers = [self._names.first, *([self._names.answer] if task.answers_with_tokenizer else [])]
         artefacts |= {f"{step}/{VERSION}/{name}": read / name for step in readers for name in task.modality.files}
+        canary = canary_file(self._name)
+        artefacts |= {f"{step}/{VERSION}/{canary}": canaries / step / canary for step in self._names.steps}
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

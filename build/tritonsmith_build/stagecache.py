@@ -38,8 +38,9 @@ def code(*files: str) -> str:
 
 
 def steps_code(*files: str) -> str:
-    """The same of files of the serving steps, which a build runs to prove what will be served."""
-    return digest([(_STEPS / file).read_text(encoding="utf-8") for file in files])
+    """The same of files of the serving steps, which a build runs to prove what will be served; of all where none is named."""
+    named = files or sorted(file.name for file in _STEPS.glob("*.py"))
+    return digest([(_STEPS / file).read_text(encoding="utf-8") for file in named])
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -67,6 +67,15 @@ class Address:
         return ssl.create_default_context(cafile=self.ca_file)
 
 
+_CHANNEL = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+"""No limit of our own on messages. A server that is back is found within a second; gRPC itself would wait up to two minutes."""
+
+
 class Transport(Protocol):
     """What a ``Client`` needs from the wire; give your own to test without a server.
 
@@ -150,7 +159,9 @@ class _GrpcWire(_Wire):
     def __init__(self, address: Address, module: ModuleType) -> None:
         super().__init__(address)
         self._module = module
-        self._client = module.InferenceServerClient(address.host, ssl=address.secure, root_certificates=address.ca_file)
+        self._client = module.InferenceServerClient(
+            address.host, ssl=address.secure, root_certificates=address.ca_file, channel_args=_CHANNEL
+        )
 
     def _options(self, timeout: float) -> dict[str, Any]:
         """``client_timeout`` in seconds is the gRPC deadline, which cancels the call at the server too."""

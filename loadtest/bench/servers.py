@@ -74,7 +74,7 @@ def tritonsmith(repository: Path, *, cache: bool = False, pipelines: Sequence[st
 
     @contextlib.contextmanager
     def start(log: Path) -> Iterator[Live]:
-        ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
+        ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics", "health")]
         command = [sys.executable, "-m", "tritonsmith_build", "serve", f"--repository={repository}", "--json", *ports]
         command += [f"--log={log.with_suffix('.triton.log')}", f"--pipelines={','.join(pipelines)}"]
         command += ["--cache" if cache else "--no-cache"]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonsmith_build.errors import SmithError
+from load.serving import serving
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
 
@@ -28,20 +27,9 @@ class Target:
 @contextlib.contextmanager
 def own_server(repository: Path, pipelines: Sequence[str], *, protocol: str = "grpc", cache: bool = True) -> Iterator[Target]:
     """``tritonsmith serve`` for the run's time, on free ports. Raises SmithError where it does not come up."""
-    command = [sys.executable, "-m", "tritonsmith_build", "serve", f"--repository={repository}", "--json"]
-    command += [] if cache else ["--no-cache"]
-    ports = [f"--{port}-port=0" for port in ("http", "grpc", "metrics")]
-    process = subprocess.Popen([*command, *ports, f"--pipelines={','.join(pipelines)}"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise SmithError("no server of its own came up", where=repository, fix="see the lines above, or give --url")
-        said = json.loads(line)
-        yield Target(f"{protocol}://127.0.0.1:{said[protocol]}", f"http://127.0.0.1:{said['metrics']}/metrics", process.pid)
-    finally:
-        process.terminate()
-        process.wait(timeout=120)
+    options = [] if cache else ["--no-cache"]
+    with serving(repository, pipelines, *options) as server:
+        yield Target(server.url(protocol), f"{server.url('metrics')}/metrics", server.process.pid)
 
 
 def locust(scenario: Path, target: Target, report: Path, *, seconds: float) -> int:

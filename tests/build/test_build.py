@@ -80,9 +80,11 @@ def test_a_first_build_writes_everything(place: Workplace) -> None:
         "moods/config.pbtxt",
         "moods_cached/1/.gitkeep",
         "moods_cached/config.pbtxt",
+        "moods_classify/1/canary.cpu.json",
         "moods_classify/1/model.py",
         "moods_classify/1/step.json",
         "moods_classify/config.pbtxt",
+        "moods_engine/1/canary.cpu.json",
         "moods_engine/1/engines.json",
         "moods_engine/1/manifest.json",
         "moods_engine/1/model.cpu.onnx",
@@ -91,6 +93,7 @@ def test_a_first_build_writes_everything(place: Workplace) -> None:
         "moods_engine/config.pbtxt",
         "moods_engine/configs/cpu.pbtxt",
         "moods_engine/configs/onnxruntime.pbtxt",
+        "moods_tokenize/1/canary.cpu.json",
         "moods_tokenize/1/model.py",
         "moods_tokenize/1/step.json",
         "moods_tokenize/1/tokenizer.json",
@@ -121,6 +124,7 @@ def test_the_manifest_says_what_was_made_of_what(place: Workplace) -> None:
     assert manifest["weights"] == {"model.safetensors": digest_of(place.root / "model" / "model.safetensors")}
     target = manifest["targets"]["cpu"]
     paths = ["moods_engine/1/model.cpu.onnx", "moods_engine/1/engines.json", "moods_tokenize/1/tokenizer.json"]
+    paths += [f"moods_{step}/1/canary.cpu.json" for step in ("tokenize", "engine", "classify")]
     assert target["files"] == {
         path: {"sha256": digest_of(place.repository / path), "bytes": (place.repository / path).stat().st_size}
         for path in paths

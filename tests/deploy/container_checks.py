@@ -71,7 +71,7 @@ def stages(given: Containers) -> Iterator[str]:
 
 def ports(given: Containers) -> Iterator[str]:
     said = entry.parser().parse_args([])
-    listened = {said.http_port, said.grpc_port, said.metrics_port}
+    listened = {said.http_port, said.grpc_port, said.metrics_port, said.health_port}
     exposed = {int(word) for word in given.stages["server"].last("EXPOSE").words}
     if exposed != listened:
         yield f"EXPOSE {sorted(exposed)}, but the server listens on {sorted(listened)}"

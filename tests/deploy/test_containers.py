@@ -59,7 +59,7 @@ CHANGES = {
     "sets no ARG": ("compose", "[TRITON_TAG]", "[TRITON_TAGS]", "there is no ARG TRITON_TAGS"),
     "has another Dockerfile": ("compose", "deploy/Dockerfile", "Dockerfile", "Dockerfile does not exist"),
     "mounts no folder": ("compose", "./pipelines:", "./pipes:", "./pipes does not exist"),
-    "exposes another port": ("dockerfile", "EXPOSE 8000 8001 8002", "EXPOSE 8000 8001 8003", "EXPOSE [8000, 8001, 8003]"),
+    "exposes another port": ("dockerfile", "EXPOSE 8000 8001 8002 8003", "EXPOSE 8000 8001 8002 8004", "8002, 8004]"),
     "publishes another port": ("compose", "8002:8002", "8002:8003", "publishes"),
     "publishes to everybody": ("compose", "${TRITONSMITH_ADDRESS:-127.0.0.1}:8001", "0.0.0.0:8001", "8001 is not on 127.0.0.1"),
     "starts no module": ("dockerfile", '"tritonsmith_build.server",', '"tritonsmith.server",', "no command python3 -m triton"),

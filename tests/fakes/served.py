@@ -46,6 +46,16 @@ class Served:
         return f"http://127.0.0.1:{self.said['metrics']}/metrics"
 
     @property
+    def health(self) -> str:
+        """The supervisor's address."""
+        return f"http://127.0.0.1:{self.said['health']}"
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What the supervisor saw and did, of every server that had this log."""
+        return read_events(self.log)
+
+    @property
     def log(self) -> Path:
         return Path(self.said["log"])
 
@@ -55,7 +65,7 @@ class Served:
 
 
 def command(repository: Path, log: Path, *options: str) -> list[str]:
-    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
+    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics", "health")]
     return [
         sys.executable,
         "-m",
@@ -69,9 +79,19 @@ def command(repository: Path, log: Path, *options: str) -> list[str]:
     ]
 
 
+def read_events(log: Path) -> list[dict[str, Any]]:
+    file = log.with_suffix(".events.jsonl")
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 @contextlib.contextmanager
-def serving(repository: Path, log: Path, *options: str, cwd: Path | None = None) -> Iterator[Served]:
-    """Serve until the context ends; the exit code of a server that was asked to stop is 0."""
+def serving(repository: Path, log: Path, *options: str, cwd: Path | None = None, faults: bool = False) -> Iterator[Served]:
+    """Serve until the context ends; the exit code of a server that was asked to stop is 0.
+
+    Its supervisor must have seen no fault, unless ``faults`` are expected: so every pipeline that a test serves shows that its
+    steps answer as its build says.
+    """
+    before = len(read_events(log))
     process = subprocess.Popen(
         command(repository, log, *options), stdout=subprocess.PIPE, text=True, cwd=cwd, start_new_session=True
     )
@@ -83,6 +103,7 @@ def serving(repository: Path, log: Path, *options: str, cwd: Path | None = None)
         yield served
         if process.poll() is None:
             assert served.stop() == 0
+        assert faults or read_events(log)[before:] == []
     finally:
         if process.poll() is None:
             process.kill()

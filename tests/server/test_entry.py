@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ sys.meta_path.insert(0, Without())
 import runpy
 runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
+PORTS = [f"--{name}-port=0" for name in ("http", "grpc", "metrics", "health")]
 ENTRY, HEALTH = "tritonsmith_build.server", "tritonsmith_build.server.health"
 
 
@@ -43,9 +45,8 @@ def health(url: str) -> subprocess.CompletedProcess[str]:
 def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The entry as it runs in the image, serving both pipelines; and its HTTP address."""
     repository = built(["sentiment", "embeddings"], tmp_path_factory.mktemp("entry"))
-    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
     process = subprocess.Popen(
-        command(ENTRY, "--repository", repository, "--target", "cpu", *ports), stdout=subprocess.PIPE, text=True, cwd=ROOT
+        command(ENTRY, "--repository", repository, "--target", "cpu", *PORTS), stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
     assert process.stdout is not None
     try:
@@ -66,6 +67,7 @@ def test_health_is_an_answer_and_a_stop_leaves_nothing(entry: tuple[subprocess.P
     healthy = health(url)
     assert (healthy.returncode, healthy.stdout.strip()) == (0, "answered: embeddings, sentiment")
 
+    process.send_signal(signal.SIGSTOP)  # so that nothing is mended meanwhile
     step = next(pid for pid in children(process.pid) if "sentiment_tokenize" in Path(f"/proc/{pid}/cmdline").read_text())
     os.kill(step, signal.SIGKILL)
     with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=10) as reply:
@@ -75,6 +77,10 @@ def test_health_is_an_answer_and_a_stop_leaves_nothing(entry: tuple[subprocess.P
     assert "sentiment does not answer" in sick.stderr
     assert "embeddings" not in sick.stderr
 
+    process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 60
+    while health(url).returncode:
+        assert time.monotonic() < deadline, "never mended"
     below = children(process.pid)
     process.terminate()
     assert process.wait(timeout=90) == 0
@@ -95,9 +101,8 @@ def test_a_target_that_this_server_has_no_backend_for_is_refused(tmp_path: Path,
     folder.mkdir(parents=True)
     entry = {"backend": target, "precision": "fp16", "files": {}}
     (folder / "manifest.json").write_text(json.dumps({"pipeline": "moods", "targets": {target: entry}}))
-    ports = [f"--{name}-port=0" for name in ("http", "grpc", "metrics")]
     refused = subprocess.run(
-        command(ENTRY, "--repository", tmp_path, "--target", target, *ports), capture_output=True, text=True, check=False
+        command(ENTRY, "--repository", tmp_path, "--target", target, *PORTS), capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
     assert f"this server has no {target} backend" in refused.stderr
@@ -106,7 +111,7 @@ def test_a_target_that_this_server_has_no_backend_for_is_refused(tmp_path: Path,
 
 def test_the_entry_says_what_is_missing(tmp_path: Path) -> None:
     refused = subprocess.run(
-        command(ENTRY, "--repository", tmp_path / "none", "--http-port=0", "--grpc-port=0", "--metrics-port=0"),
+        command(ENTRY, "--repository", tmp_path / "none", *PORTS),
         capture_output=True,
         text=True,
         check=False,

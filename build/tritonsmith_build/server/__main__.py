@@ -1,4 +1,4 @@
-"""A container's entry: the same server as ``tritonsmith serve`` with the standard library alone.
+"""A container's entry: the same server as ``tritonsmith serve``.
 
 ``python3 -m tritonsmith_build.server --repository /models --target tensorrt --host 0.0.0.0``
 """
@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.server.events import as_line
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.serve import TARGETS, Wanted, serve
+
+PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002, "health": 8003}
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 (a container's log)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--target", choices=TARGETS, default="cpu", help="which of its engines to serve")
     made.add_argument("--pipelines", default="", help="names with commas between; all that are built where left out")
     made.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
+    for name, port in PORTS.items():
         made.add_argument(f"--{name}-port", type=int, default=port, help="0 takes a free one")
     made.add_argument("--no-cache", action="store_true", help="do not answer repeated inputs from memory")
     return made
@@ -36,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; exit code 1 with one line where that is not possible."""
     said = parser().parse_args(arguments)
     try:
-        ports = Ports.free(said.host, http=said.http_port, grpc=said.grpc_port, metrics=said.metrics_port)
+        ports = Ports.free(said.host, **{name: getattr(said, f"{name}_port") for name in PORTS})
         pipelines = tuple(name.strip() for name in said.pipelines.split(",") if name.strip())
-        serve(Wanted(said.repository, ports, pipelines, said.target, not said.no_cache), lambda line: print(line, flush=True))  # noqa: T201
+        wanted = Wanted(said.repository, ports, pipelines, said.target, not said.no_cache)
+        serve(wanted, _say, lambda event: _say(as_line(event)))
     except SmithError as error:
         print(f"error {error}", file=sys.stderr, flush=True)  # noqa: T201 (the command's one line)
         return 1

@@ -15,40 +15,55 @@ import urllib.request
 import uuid
 import wave
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.server.wire import Tensor, fetched, infer
 
 TIMEOUT = 30.0
-LENGTH = "Inference-Header-Content-Length"
-"""Triton's header for how much of a body is JSON; the rest are tensors."""
 
 
 def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
     """Have one pipeline answer what no cache knows. Raises SmithError with Triton's words where it does not."""
-    model = f"{url}/v2/models/{pipeline}"
     try:
-        outputs = _infer(f"{model}/infer", question(get(f"{model}/config", timeout=timeout)), timeout=timeout)
+        config = get(f"{url}/v2/models/{pipeline}/config", timeout=timeout)
+        outputs = infer(url, pipeline, question(config, unique=uuid.uuid4().bytes), timeout=timeout)
     except urllib.error.HTTPError as error:
-        raise SmithError(f"{pipeline} does not answer: {_said(error)}", where=url) from None
+        raise SmithError(f"{pipeline} does not answer: {said(error)}", where=url) from None
     except OSError as error:  # refused, timed out, cut
         raise SmithError(f"{pipeline} does not answer: {error}", where=url) from None
     if not outputs:
         raise SmithError(f"{pipeline} answers nothing", where=url)
 
 
-def question(config: dict[str, Any]) -> dict[str, bytes]:
-    """A text, an image or a recording for every input that a pipeline cannot do without.
+def check(url: str, *, timeout: float = TIMEOUT) -> dict[str, str]:
+    """Ask every pipeline: what keeps each from answering, nothing where it does.
+
+    Raises SmithError where no server answers, or it has no pipeline.
+    """
+    asked = {}
+    for pipeline in served(url, timeout=timeout):
+        try:
+            ask(url, pipeline, timeout=timeout)
+            asked[pipeline] = ""
+        except SmithError as error:
+            asked[pipeline] = str(error)
+    if not asked:
+        raise SmithError("no pipeline is served", where=url)
+    return asked
+
+
+def question(config: Mapping[str, Any], *, unique: bytes) -> list[Tensor]:
+    """A text, an image or a recording for every input that a pipeline cannot do without, another for other bytes.
 
     In the text is a mask where the pipeline fills in masks.
     """
     mask = config.get("parameters", {}).get("mask", {}).get("string_value", "")
-    unique = uuid.uuid4()
-    text = f"Ready? {unique.hex[:12]} {mask}".strip().encode()
+    text = f"Ready? {unique.hex()[:12]} {mask}".strip().encode()
     needed = [tensor["name"] for tensor in config["input"] if not tensor.get("optional")]
     files = {"IMAGE": _png, "AUDIO": _wav}
-    return {name: files[name](unique.bytes) if name in files else text for name in needed}
+    return [Tensor.of_texts(name, files[name](unique) if name in files else text) for name in needed]
 
 
 def _wav(samples: bytes, rate: int = 16_000) -> bytes:
@@ -75,23 +90,6 @@ def _png(pixels: bytes, side: int = 64) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def _infer(url: str, inputs: dict[str, bytes], *, timeout: float) -> list[Any]:
-    """What Triton says of its outputs. Inputs and outputs travel as bytes: not all of them are text."""
-    sized = {name: struct.pack("<I", len(value)) + value for name, value in inputs.items()}
-    about = [
-        {"name": name, "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": len(value)}}
-        for name, value in sized.items()
-    ]
-    header = json.dumps({"inputs": about, "parameters": {"binary_data_output": True}}).encode()
-    headers = {"Content-Type": "application/octet-stream", LENGTH: str(len(header))}
-    request = urllib.request.Request(url, header + b"".join(sized.values()), headers)
-    with urllib.request.urlopen(request, timeout=timeout) as reply:
-        content = reply.read()
-        said = json.loads(content[: int(reply.headers.get(LENGTH) or len(content))])
-    outputs: list[Any] = said.get("outputs") or []
-    return outputs
-
-
 def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:
     """The pipelines that Triton has loaded: what has a task. Raises SmithError where no server answers."""
     try:
@@ -106,17 +104,16 @@ def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:
 def post(url: str, content: object, *, timeout: float) -> Any:
     """Triton's answer to a JSON body."""
     request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=timeout) as reply:
-        return json.loads(reply.read() or b"null")
+    return json.loads(fetched(request, timeout=timeout)[0] or b"null")
 
 
 def get(url: str, *, timeout: float) -> Any:
     """Triton's answer."""
-    with urllib.request.urlopen(url, timeout=timeout) as reply:
-        return json.loads(reply.read() or b"null")
+    return json.loads(fetched(url, timeout=timeout)[0] or b"null")
 
 
-def _said(error: urllib.error.HTTPError) -> str:
+def said(error: urllib.error.HTTPError) -> str:
+    """Triton's words for what went wrong."""
     body = error.read().decode(errors="replace")
     try:
         return str(json.loads(body)["error"])
@@ -137,18 +134,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 where every served pipeline answers."""
     wanted = parser().parse_args(arguments)
-    url = wanted.url.rstrip("/")
     try:
-        pipelines = served(url, timeout=wanted.timeout)
-        for pipeline in pipelines:
-            ask(url, pipeline, timeout=wanted.timeout)
+        asked = check(wanted.url.rstrip("/"), timeout=wanted.timeout)
     except SmithError as error:
         print(error, file=sys.stderr)  # noqa: T201 (the health check's line)
         return 1
-    if not pipelines:
-        print(f"{url}: no pipeline is served", file=sys.stderr)  # noqa: T201
+    if troubles := [trouble for trouble in asked.values() if trouble]:
+        print(*troubles, sep="\n", file=sys.stderr)  # noqa: T201
         return 1
-    print(f"answered: {', '.join(pipelines)}")  # noqa: T201
+    print(f"answered: {', '.join(asked)}")  # noqa: T201
     return 0
 
 

@@ -16,12 +16,15 @@ class Ports:
     http: int
     grpc: int
     metrics: int
+    health: int
+    """The supervisor's own."""
 
     @classmethod
-    def free(cls, host: str, *, http: int, grpc: int, metrics: int) -> Ports:
+    def free(cls, host: str, *, http: int = 0, grpc: int = 0, metrics: int = 0, health: int = 0) -> Ports:
         """The given ports, a free one for each 0. Raises SmithError for one that is taken."""
+        wanted = {"http": http, "grpc": grpc, "metrics": metrics, "health": health}
         with _Held(host) as held:
-            return cls(host, held.take("http-port", http), held.take("grpc-port", grpc), held.take("metrics-port", metrics))
+            return cls(host, **{name: held.take(f"{name}-port", port) for name, port in wanted.items()})
 
     @property
     def http_url(self) -> str:
@@ -37,6 +40,11 @@ class Ports:
     def metrics_url(self) -> str:
         """The page that Prometheus reads."""
         return f"http://{self._reach}:{self.metrics}/metrics"
+
+    @property
+    def health_url(self) -> str:
+        """What a container's or Kubernetes' probes ask."""
+        return f"http://{self._reach}:{self.health}"
 
     @property
     def _reach(self) -> str:

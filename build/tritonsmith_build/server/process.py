@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -29,6 +29,7 @@ from tritonsmith_build.server.stopping import StopSignals
 
 CACHE_BYTES = 64 * 2**20
 DRAIN_SECONDS = 30
+_DRAINED_SECONDS = 3
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _HARMLESS = ("allocate pinned system memory", "CudaDriverHelper has not been initialized", "unable to create stream")
@@ -65,6 +66,11 @@ class TritonServer:
         self._folder = _folder_without_spaces()
         self._shm_prefix = f"{self._folder.name}-"
         self._install.lay_out(self._folder, self.repository)
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        self._reloaded = False
         self._process = subprocess.Popen(
             self._command(),
             env=self._environment(),
@@ -75,7 +81,6 @@ class TritonServer:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 (it only calls prctl)
         )
         self._ended = os.pidfd_open(self._process.pid)
-        return self
 
     def _open_log(self) -> IO[str] | None:
         if self.log is None:
@@ -125,16 +130,38 @@ class TritonServer:
         """Triton's process."""
         return self._process.pid
 
-    def wait(self, stop: StopSignals) -> None:
-        """Return when told to stop. Raises SmithError where Triton ends first: it does so only when something is wrong."""
-        if self._pause(None, stop):
-            return
-        code = self._process.wait()
-        raise SmithError(f"Triton ended by itself with exit code {code}", where=self.log, fix=self._reasons())
+    @property
+    def ended(self) -> str | None:
+        """How Triton ended, None while it runs. By itself it ends only when something is wrong."""
+        code = self._process.poll()
+        return None if code is None else f"Triton ended by itself with exit code {code}"
 
-    def _pause(self, seconds: float | None, stop: StopSignals | None) -> bool:
-        """Wait until Triton ends, ``stop`` tells, or the time is over; whether it was ``stop``."""
-        watched: list[StopSignals | int] = [self._ended, *([stop] if stop else [])]
+    def reload(self, models: Sequence[str], ensembles: Sequence[str]) -> None:
+        """Give steps new processes: Triton forgets them with the ensembles over them, ``ensembles`` from without to within.
+
+        Requests on their way through a step whose process died end with an error first. Raises SmithError with Triton's words
+        where it does not take them back.
+        """
+        self._reloaded = True
+        try:
+            for model in models:
+                self._post(f"models/{model}/unload")
+            for model in (*models, *reversed(ensembles)):
+                self._post(f"models/{model}/load")
+        except urllib.error.HTTPError as error:
+            raise SmithError(f"{model} does not load: {health.said(error)}", where=self.log) from None
+        except OSError as error:
+            raise SmithError(f"{model} does not load: {error}", where=self.log) from None
+
+    def restart(self, pipelines: Sequence[str]) -> None:
+        """End Triton, which answers what is in flight if it can, and start it again; it is not ready when this returns."""
+        self._end()
+        self.pipelines = pipelines
+        self._start()
+
+    def pause(self, seconds: float, stop: StopSignals | None, others: Iterable[int] = ()) -> bool:
+        """Until Triton ends, ``stop`` tells, one of ``others`` can be read, or the time is over; whether it was ``stop``."""
+        watched: list[StopSignals | int] = [self._ended, *others, *([stop] if stop else [])]
         told, _, _ = select.select(watched, [], [], seconds)
         return stop in told
 
@@ -150,7 +177,7 @@ class TritonServer:
                 raise SmithError(f"Triton ended with exit code {code} while starting", where=self.log, fix=self._reasons())
             if time.monotonic() > deadline:
                 raise SmithError(f"Triton was not ready within {timeout:g} s", where=self.log, fix=self._reasons())
-            if self._pause(_POLL_SECONDS, stop):
+            if self.pause(_POLL_SECONDS, stop):
                 raise KeyboardInterrupt
         for name in self.pipelines:
             try:
@@ -194,22 +221,29 @@ class TritonServer:
     def _post(self, path: str) -> Any:
         return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, timeout=DRAIN_SECONDS)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def _end(self) -> None:
+        """Triton and what belongs to it: its steps' processes, the segments that they shared."""
         try:
             if self._process.poll() is None:
                 self._drain()
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(timeout=DRAIN_SECONDS + 5)
+                    # Nothing is in flight. A model whose process once died is never freed, and Triton would wait for it.
+                    self._process.wait(timeout=_DRAINED_SECONDS if self._reloaded else DRAIN_SECONDS + 5)
         finally:  # also where a second Ctrl-C cuts the wait short
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # a step's process that outlived the server
             self._process.wait()
             os.close(self._ended)
-            if self._output:
-                self._output.close()
             for leftover in SHARED_MEMORY.glob(f"{self._shm_prefix}*"):
                 leftover.unlink(missing_ok=True)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._end()
+        finally:
+            if self._output:
+                self._output.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
 

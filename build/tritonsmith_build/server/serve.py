@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tritonsmith_build.server.endpoints import Endpoints, Status
+from tritonsmith_build.server.events import Events, Keep
 from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.ports import Ports
-from tritonsmith_build.server.preflight import check_shared_memory, pipelines_in
+from tritonsmith_build.server.preflight import Found, check_shared_memory, pipelines_in
+from tritonsmith_build.server.probing import Probe
 from tritonsmith_build.server.process import TritonServer
 from tritonsmith_build.server.stopping import StopSignals
+from tritonsmith_build.server.supervisor import Rules, Supervisor
 
 TARGETS = {"cpu": "cpu", "onnxruntime": "onnxruntime", "tensorrt": "host-tensorrt"}
 """By target, the name of the configurations that Triton is to prefer to ``config.pbtxt``."""
@@ -31,6 +35,11 @@ class Wanted:
     cache: bool = True
     log: Path | None = None
     """None where Triton's own log goes where this process's output goes."""
+    rules: Rules = field(default_factory=Rules)
+
+    def look(self, install: TritonInstall) -> Found:
+        """The pipelines that can be served now. Raises SmithError where there are none."""
+        return pipelines_in(self.repository, self.target, install.backend_names, self.pipelines)
 
 
 @contextlib.contextmanager
@@ -38,7 +47,7 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
     """A server whose pipelines have all answered; says what it leaves out."""
     check_shared_memory()
     install = TritonInstall.found()
-    found = pipelines_in(wanted.repository, wanted.target, install.backend_names, wanted.pipelines)
+    found = wanted.look(install)
     for name, problem in found.not_ready.items():
         say(f"{name} is left out: {problem}")
     with TritonServer(
@@ -56,22 +65,37 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         yield server
 
 
-def serve(wanted: Wanted, say: Say, *, as_json: bool = False) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let requests in flight finish. Raises SmithError where Triton ends by itself."""
+def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let requests in flight finish; what happens meanwhile goes to ``keep``.
+
+    Raises SmithError where the server cannot be started, or cannot be kept answering.
+    """
+    events = Events(keep)
+    status = Status(events)
     with (
+        Endpoints(wanted.ports.host, wanted.ports.health, status, events),
         StopSignals() as stop,
         contextlib.suppress(KeyboardInterrupt),
         started(wanted, say, stop) as server,
     ):
+        for name in server.pipelines:
+            status.set(name)
         for line in [_as_json(server)] if as_json else _as_text(server):
             print(line, flush=True)  # noqa: T201 (what scripts wait for)
-        server.wait(stop)
+        probe = Probe(wanted.ports.http_url, wanted.repository, wanted.target, wanted.rules.timeout)
+        Supervisor(server, probe, wanted.rules, events, status, lambda: wanted.look(TritonInstall.found())).run(stop)
+        status.keep({})  # not ready: the requests in flight are the last
         say("finishing the requests in flight (Ctrl-C again to end at once)")
 
 
 def default_log(ports: Ports) -> Path:
     """Where Triton's own log goes when nobody says."""
     return Path(".tritonsmith") / f"triton-{ports.http}.log"
+
+
+def events_beside(log: Path) -> Path:
+    """Where what happens to the server is written down, beside Triton's own log."""
+    return log.with_suffix(".events.jsonl")
 
 
 def _as_json(server: TritonServer) -> str:
@@ -81,7 +105,13 @@ def _as_json(server: TritonServer) -> str:
 
 def _as_text(server: TritonServer) -> list[str]:
     ports = server.ports
-    places = {"gRPC": ports.grpc_url, "HTTP": ports.http_url, "metrics": ports.metrics_url, "log": server.log}
+    places = {
+        "gRPC": ports.grpc_url,
+        "HTTP": ports.http_url,
+        "metrics": ports.metrics_url,
+        "health": f"{ports.health_url}/readyz",
+        "log": server.log,
+    }
     return [
         f"ready: {', '.join(server.pipelines)}",
         *(f"  {what:<8} {where}" for what, where in places.items() if where),

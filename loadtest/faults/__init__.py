@@ -1,0 +1,1 @@
+"""Faults done to a running server on purpose, and what its callers saw of them."""

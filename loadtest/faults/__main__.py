@@ -1,0 +1,5 @@
+"""``PYTHONPATH=loadtest python -m faults``."""
+
+from faults.commands import main
+
+main()
