@@ -15,7 +15,7 @@ from rich.table import Table
 from tritonsmith_build.errors import SmithError
 
 from load.locusting import Target, locust, own_server
-from load.overload import Overload, overload
+from load.overload import Overload, overload, saturated, with_queue
 from load.scenario import scenario_from_file
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -52,6 +52,9 @@ def run(
 def overload_(
     pipeline: Annotated[str, typer.Argument(help="a pipeline of single texts")] = "sentiment",
     seconds: Annotated[float, typer.Option(help="of each of the two loads")] = 20.0,
+    queue_seconds: Annotated[
+        float, typer.Option(help="how long a full queue may take: serving.max_queue_size is set to what is answered meanwhile")
+    ] = 1.0,
     repository: Repository = _REPOSITORY,
     report: Report = _REPORT,
     *,
@@ -59,10 +62,15 @@ def overload_(
 ) -> None:
     """Serve a pipeline without its cache, send it three times what it can do, and say what became of it.
 
-    Exits with 1 where a limit is broken. Example: python -m load overload sentiment --seconds 30
+    What saturates it is measured first, and its queue made as long as that allows. Exits with 1 where
+    a limit is broken. Example: python -m load overload sentiment --seconds 30
     """
-    with _errors(), own_server(repository, [pipeline], cache=False) as target:
-        figures = overload(target, pipeline, report, seconds=seconds)
+    with _errors():
+        with own_server(repository, [pipeline], cache=False) as target:
+            rate = saturated(target, pipeline, report, seconds=seconds)
+        bounded = with_queue(repository, pipeline, max(1, round(queue_seconds * rate)), report / "repository")
+        with own_server(bounded, [pipeline], cache=False) as target:
+            figures = overload(target, pipeline, rate, report, seconds=seconds)
     gates = figures.gates()
     if as_json:
         print(json.dumps({**asdict(figures), "gates": [asdict(gate) for gate in gates]}, indent=2))  # noqa: T201

@@ -1,4 +1,4 @@
-"""A caller beside the load: one request after another, and when each was answered."""
+"""Callers beside the load: each sends one request after another, and when each was answered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tritonsmith import AsyncClient
+from tritonsmith.client import AsyncPipeline
 from tritonsmith.errors import TritonsmithError
 
 _PAUSE = 0.05
@@ -23,20 +24,21 @@ class Probe:
     """One request, in Unix time."""
 
     sent: float
-    answered: float | None
-    """None where it was refused or too late."""
+    ended: float
+    error: type[TritonsmithError] | None = None
+    """None where it was answered."""
 
     @property
     def latency(self) -> float:
         """Seconds; endless where there was no answer."""
-        return float("inf") if self.answered is None else self.answered - self.sent
+        return float("inf") if self.error else self.ended - self.sent
 
 
 class Probing:
-    """Asks a pipeline of texts from a thread of its own while its context lasts, each time something new."""
+    """So many callers ask a pipeline of texts from one thread while the context lasts, each time something new."""
 
-    def __init__(self, url: str, pipeline: str) -> None:
-        self._url, self._pipeline = url, pipeline
+    def __init__(self, url: str, pipeline: str, callers: int = 4) -> None:
+        self._url, self._pipeline, self._callers = url, pipeline, callers
         self.probes: list[Probe] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask()), name="probing")
@@ -52,16 +54,19 @@ class Probing:
     async def _ask(self) -> None:
         async with AsyncClient(self._url) as client:
             pipe = await client.pipeline(self._pipeline)
-            for number in count():
-                if self._stop.is_set():
-                    return
-                sent = time.time()
-                try:
-                    await pipe(f"Is anybody there, for the {number}th time?")
-                    self.probes.append(Probe(sent, time.time()))
-                except TritonsmithError:
-                    self.probes.append(Probe(sent, None))
-                await asyncio.sleep(_PAUSE)
+            await asyncio.gather(*(self._one(pipe, caller) for caller in range(self._callers)))
+
+    async def _one(self, pipe: AsyncPipeline, caller: int) -> None:
+        for number in count():
+            if self._stop.is_set():
+                return
+            sent, error = time.time(), None
+            try:
+                await pipe(f"Is anybody there, asks {caller} for the {number}th time?")
+            except TritonsmithError as raised:
+                error = type(raised)
+            self.probes.append(Probe(sent, time.time(), error))
+            await asyncio.sleep(_PAUSE)
 
 
 def usual(probes: Sequence[Probe]) -> float:
@@ -71,6 +76,6 @@ def usual(probes: Sequence[Probe]) -> float:
 
 def recovered_after(probes: Sequence[Probe], end: float, limit: float) -> float | None:
     """Seconds from ``end`` until a request was answered within ``limit`` seconds and all later ones too, None if never."""
-    late = [probe for probe in probes if probe.sent >= end and probe.latency > limit]
-    later = [probe for probe in probes if probe.sent >= end and (not late or probe.sent > late[-1].sent)]
-    return later[0].sent + later[0].latency - end if later else None
+    late = max((probe.sent for probe in probes if probe.sent >= end and probe.latency > limit), default=end)
+    later = [probe for probe in probes if probe.sent > late]
+    return min(probe.ended for probe in later) - end if later else None

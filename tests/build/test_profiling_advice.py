@@ -126,6 +126,19 @@ def test_what_colours_the_figures_is_noted(changed: dict[str, Any], note: str, k
     assert said.knobs[-1] == knob
 
 
+def test_a_queue_that_takes_long_is_noted_with_the_length_that_takes_a_second() -> None:
+    def notes(waiting: int) -> tuple[str, ...]:
+        steps = [replace(step, max_queue_size=waiting) for step in STEPS]
+        situation = situation_of(flat(busy=ENGINE), steps, engine="moods_engine", batch=1)
+        assert situation is not None
+        return verdict_of(situation, []).notes
+
+    assert notes(600) == ()  # two seconds at 300 a second
+    (note,) = notes(1500)
+    assert note.startswith("of 1500 waiting requests the last would be answered after 5 s")
+    assert "a queue of 300 takes a second" in note
+
+
 def test_refusals_beyond_the_knee_are_noted_too() -> None:
     levels = flat(busy=ENGINE)
     assert verdict(*levels[:2], replace(levels[2], errors={"overloaded": 1})).notes

@@ -134,3 +134,9 @@ def test_the_steps_are_the_ensembles_in_its_order_each_once() -> None:
 )
 def test_a_group_has_its_instances_on_each_of_its_gpus(groups: list[dict[str, Any]], instances: int) -> None:
     assert step_of("moods_engine", 1, {"instance_group": groups, "max_batch_size": 8}) == Step("moods_engine", 1, instances, 8)
+
+
+def test_how_many_may_wait_is_read() -> None:
+    batching = {"default_queue_policy": {"max_queue_size": 40}}
+    assert step_of("moods_engine", 1, {"dynamic_batching": batching}).max_queue_size == 40
+    assert step_of("moods_engine", 1, {"dynamic_batching": {}}).max_queue_size == 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from load.overload import Overload
+from load.overload import Overload, with_queue
 from load.probing import Probe, recovered_after, usual
+from tritonsmith.errors import OverloadedError
 
 INF = float("inf")
 FIGURES = Overload(
@@ -17,6 +19,7 @@ FIGURES = Overload(
     other_errors=0,
     answered_p99_ms=3000,
     refused_p99_ms=20,
+    max_queue_size=256,
     queue_ms=2560,
     usual_ms=20,
     recovered_seconds=1.5,
@@ -26,7 +29,7 @@ FIGURES = Overload(
 
 def probes(*seen: tuple[float, float]) -> list[Probe]:
     """From when they were sent and how long they took."""
-    return [Probe(sent, None if latency == INF else sent + latency) for sent, latency in seen]
+    return [Probe(sent, sent, OverloadedError) if latency == INF else Probe(sent, sent + latency) for sent, latency in seen]
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,23 @@ def test_one_that_is_refused_is_no_answer_of_the_usual_time() -> None:
 )
 def test_each_limit_can_be_broken(change: dict[str, float | None], broken: list[str]) -> None:
     assert [gate.name for gate in replace(FIGURES, **change).gates() if not gate.holds] == broken  # type: ignore[arg-type]
+
+
+def test_a_queue_is_sized_in_a_copy_and_the_original_stays(tmp_path: Path) -> None:
+    given = {
+        "moods_engine/config.pbtxt": "a max_queue_size: 256 b",
+        "moods_engine/configs/cpu.pbtxt": "max_queue_size: 256",
+        "moods_engine/1/model.onnx": "max_queue_size: 256",
+        "other_engine/config.pbtxt": "max_queue_size: 256",
+    }
+    for path, text in given.items():
+        (tmp_path / "models" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "models" / path).write_text(text)
+    copy = with_queue(tmp_path / "models", "moods", 40, tmp_path / "copy")
+    assert {path: (tmp_path / "models" / path).read_text() for path in given} == given
+    assert {path: (copy / path).read_text() for path in given} == {
+        "moods_engine/config.pbtxt": "a max_queue_size: 40 b",
+        "moods_engine/configs/cpu.pbtxt": "max_queue_size: 40",
+        "moods_engine/1/model.onnx": "max_queue_size: 256",
+        "other_engine/config.pbtxt": "max_queue_size: 256",
+    }

@@ -18,6 +18,8 @@ _MOSTLY = 0.5
 _FEW_ROWS = 0.25
 _FULL = 0.8
 _NOTABLE = 0.02
+_LONG_QUEUE = 2.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Situation:
     """The busiest step, be it what limits or not."""
     max_batch_size: int
     """Of that step."""
+    max_queue_size: int
+    """Likewise."""
 
     @property
     def few_rows(self) -> bool:
@@ -53,6 +57,11 @@ class Situation:
         extra = self.level.server_answers - ours
         return extra if extra > self.level.concurrency + _NOTABLE * ours else 0
 
+    @property
+    def full_queue_seconds(self) -> float:
+        """How long the last of a full queue would wait at this throughput."""
+        return self.max_queue_size / self.level.requests_per_second
+
     def words(self) -> Mapping[str, object]:
         """What the sentences of the tables are filled with."""
         return {
@@ -65,6 +74,9 @@ class Situation:
             "step": self.step.model,
             "concurrency": self.level.concurrency,
             "strangers": self.strangers,
+            "waiting": self.max_queue_size,
+            "waits": f"{self.full_queue_seconds:.0f} s",
+            "a_second": max(1, round(self.level.requests_per_second)),
         }
 
 
@@ -155,6 +167,12 @@ NOTES: tuple[Advice, ...] = (
         lambda now: now.strangers > 0,
         "the server answered {strangers} requests of other callers meanwhile; the steps' figures hold theirs too",
     ),
+    Advice(
+        lambda now: now.kind in ("engine", "step") and now.full_queue_seconds > _LONG_QUEUE,
+        "of {waiting} waiting requests the last would be answered after {waits}, and so late after every burst; "
+        "a queue of {a_second} takes a second",
+        ("serving.max_queue_size",),
+    ),
 )
 
 REFUSALS: Mapping[str, Advice] = {
@@ -179,9 +197,9 @@ def situation_of(levels: Sequence[Level], steps: Sequence[Step], *, engine: str,
         return None
     busiest = max(knee.steps, key=lambda step: step.busy_share)
     last = knee.concurrency == max(level.concurrency for level in levels)
-    limits = {step.model: step.max_batch_size for step in steps}
+    limits = {step.model: (step.max_batch_size, step.max_queue_size) for step in steps}
     kind, name = _limit(knee, busiest, engine, growing=last and _grows(levels, knee))
-    return Situation(kind, name, knee, knee.concurrency * batch, last, busiest, limits[busiest.model])
+    return Situation(kind, name, knee, knee.concurrency * batch, last, busiest, *limits[busiest.model])
 
 
 def _limit(knee: Level, busiest: StepUse, engine: str, *, growing: bool) -> tuple[Kind, str]:

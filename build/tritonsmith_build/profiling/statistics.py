@@ -27,6 +27,8 @@ class Step:
     version: int
     instances: int
     max_batch_size: int
+    max_queue_size: int = 0
+    """Requests that may wait; 0 where there is no end."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def step_of(model: str, version: int, config: Mapping[str, Any]) -> Step:
     """From the served configuration, in which Triton has filled in each group's GPUs; a group has ``count`` on each."""
     groups = config.get("instance_group", [])
     instances = sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", []))) for group in groups)
-    return Step(model, version, max(1, instances), int(config.get("max_batch_size", 0)))
+    policy = config.get("dynamic_batching", {}).get("default_queue_policy", {})
+    sizes = int(config.get("max_batch_size", 0)), int(policy.get("max_queue_size", 0))
+    return Step(model, version, max(1, instances), *sizes)
 
 
 def counters_of(reply: Mapping[str, Any], version: int = LATEST) -> Counters:
