@@ -33,6 +33,7 @@ Names = Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="a name 
 Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
 REPOSITORY = Path("model_repository")
+ADMIN_KEY = Path(".tritonsmith/admin.key")
 GPU_REPOSITORY = Path(".tritonsmith/gpu_repository")
 TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 _INTERRUPTED = 130
@@ -243,6 +244,9 @@ def serve(
     cache: Annotated[bool, typer.Option(help="answer repeated inputs from memory")] = True,
     log: Annotated[Path | None, typer.Option(help="Triton's own log [default: .tritonsmith/triton-PORT.log]")] = None,
     canary_every: Annotated[float, typer.Option(min=0.1, help="seconds between two questions to each pipeline")] = 5.0,
+    admin_key_file: Annotated[
+        Path, typer.Option(help="with the key for loading, unloading and sharing memory; made if missing")
+    ] = ADMIN_KEY,
     restarts: Annotated[int, typer.Option(min=0, help="of Triton within ten minutes, before giving up")] = 5,
     as_json: AsJson = False,
 ) -> None:
@@ -262,18 +266,19 @@ def serve(
     log = log or default_log(ports)
     rules = Rules(every=canary_every, limits=Limits(restarts=restarts))
     say = _sayer(error_console if as_json else console)
-    run(Wanted(repository, ports, names, target, cache, log, rules), say, to_file(events_beside(log), say), as_json=as_json)
+    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file)
+    run(wanted, say, to_file(events_beside(log), say), as_json=as_json)
 
 
 @app.command()
 def health(
-    url: Annotated[str, typer.Option(help="Triton's HTTP address")] = "http://127.0.0.1:8000",
+    url: Annotated[str, typer.Option(help="the supervisor's address, or Triton's over HTTP")] = "http://127.0.0.1:8003",
     timeout: Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Ask every served pipeline a question; exit code 1 where one does not answer.
+    """Whether every served pipeline answers; exit code 1 where one does not.
 
-    Triton's own ready lies while a step is dead. Example: `tritonsmith health --url http://127.0.0.1:8000`
+    Triton's own ready lies while a step is dead. Example: `tritonsmith health --url http://127.0.0.1:8003`
     """
     from tritonsmith_build.server.health import check
 

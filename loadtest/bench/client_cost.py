@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import numpy as np
 from tritonsmith import AsyncClient, Client
+from tritonsmith_build.cli import ADMIN_KEY
+from tritonsmith_build.server.keys import GRPC_HEADER, read_key
 
 from bench.places import LOGS
 from bench.repositories import PIPELINE
@@ -115,8 +117,9 @@ def _in_shared_memory(stack: contextlib.ExitStack, client: Any, triton: Any) -> 
     name, size = f"bench-{uuid4().hex}", ROWS * WIDTH_BYTES
     region = shared_memory.create_shared_memory_region(name, name, size)
     stack.callback(shared_memory.destroy_shared_memory_region, region)
-    client.register_system_shared_memory(name, name, size)
-    stack.callback(client.unregister_system_shared_memory, name)
+    key = {GRPC_HEADER: read_key(ADMIN_KEY)}
+    client.register_system_shared_memory(name, name, size, headers=key)
+    stack.callback(client.unregister_system_shared_memory, name, headers=key)
     output = triton.InferRequestedOutput("EMBEDDING")
     output.set_shared_memory(name, size)
     shape = [ROWS, size // ROWS // np.dtype(np.float32).itemsize]

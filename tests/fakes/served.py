@@ -19,6 +19,7 @@ from rich.console import Console
 from tritonsmith_build.build_joined import build
 from tritonsmith_build.pipelines import specs_named
 from tritonsmith_build.progress import Progress
+from tritonsmith_build.server.keys import read_key
 from tritonsmith_build.stagecache import StageCache
 from tritonsmith_build.tables import Precision
 
@@ -51,6 +52,10 @@ class Served:
         return f"http://127.0.0.1:{self.said['health']}"
 
     @property
+    def key(self) -> str:
+        return read_key(self.log.with_suffix(".key"))
+
+    @property
     def events(self) -> list[dict[str, Any]]:
         """What the supervisor saw and did, of every server that had this log."""
         return read_events(self.log)
@@ -74,6 +79,7 @@ def command(repository: Path, log: Path, *options: str) -> list[str]:
         f"--repository={repository}",
         f"--log={log}",
         "--json",
+        f"--admin-key-file={log.with_suffix('.key')}",
         *ports,
         *options,
     ]

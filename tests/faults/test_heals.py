@@ -25,6 +25,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from served import Served, alive, children, command, serving
 from tritonsmith import Client
 from tritonsmith_build.server.canary import canary_file
+from tritonsmith_build.server.health import check
+from tritonsmith_build.server.keys import headers
+from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.serve import Wanted, started
 from tritonsmith_build.server.stubs import stubs_of
 
 STEPS = ("tokenize", "engine", "classify")
@@ -107,7 +111,7 @@ def test_what_probes_and_prometheus_see(watched: Served) -> None:
 def test_what_somebody_unloads_is_not_brought_back(fp32_repository: Path, tmp_path: Path) -> None:
     with serving(fp32_repository, tmp_path / "triton.log", "--canary-every=0.2") as served:  # no fault may be seen
         for model in ("sentiment", "sentiment_engine"):
-            request = urllib.request.Request(f"{served.http}/v2/repository/models/{model}/unload", b"{}")
+            request = urllib.request.Request(f"{served.http}/v2/repository/models/{model}/unload", b"{}", headers(served.key))
             urllib.request.urlopen(request, timeout=30).close()
         until(lambda: readiness(served) == (200, {"embeddings": "answers"}), "still expected")
         triton = psutil.Process(served.process.pid).children()[0]
@@ -184,3 +188,14 @@ def test_a_port_that_is_taken_is_named(fp32_repository: Path, tmp_path: Path, wa
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert f"--health-port: port {taken} on 127.0.0.1 cannot be used" in done.stderr
+
+
+def test_health_asks_a_triton_that_nobody_supervises(fp32_repository: Path, tmp_path: Path) -> None:
+    wanted = Wanted(fp32_repository, Ports.free("127.0.0.1"), log=tmp_path / "triton.log")
+    with started(wanted, lambda line: None) as server:
+        assert check(wanted.ports.http_url) == {"embeddings": "", "sentiment": ""}
+        os.kill(next(stub.pid for stub in stubs_of(server.pid) if stub.model == "sentiment_tokenize"), signal.SIGKILL)
+        assert page(f"{wanted.ports.http_url}/v2/health/ready")[0] == 200  # Triton goes on calling itself ready
+        asked = check(wanted.ports.http_url)
+        assert asked["embeddings"] == ""
+        assert "sentiment does not answer: " in asked["sentiment"]

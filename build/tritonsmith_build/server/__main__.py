@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tritonsmith_build.server.events import as_line
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.serve import TARGETS, Wanted, serve
 
+KEY = Path(tempfile.gettempdir()) / "tritonsmith-admin.key"
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002, "health": 8003}
 
 
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     for name, port in PORTS.items():
         made.add_argument(f"--{name}-port", type=int, default=port, help="0 takes a free one")
+    made.add_argument("--admin-key-file", type=Path, default=KEY, help="with the key for loading; made if missing")
     made.add_argument("--no-cache", action="store_true", help="do not answer repeated inputs from memory")
     return made
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         ports = Ports.free(said.host, **{name: getattr(said, f"{name}_port") for name in PORTS})
         pipelines = tuple(name.strip() for name in said.pipelines.split(",") if name.strip())
-        wanted = Wanted(said.repository, ports, pipelines, said.target, not said.no_cache)
+        wanted = Wanted(said.repository, ports, pipelines, said.target, not said.no_cache, key_file=said.admin_key_file)
         serve(wanted, _say, lambda event: _say(as_line(event)))
     except SmithError as error:
         print(f"error {error}", file=sys.stderr, flush=True)  # noqa: T201 (the command's one line)

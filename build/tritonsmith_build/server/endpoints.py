@@ -14,6 +14,7 @@ from typing import Self
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tritonsmith_build.server.events import Events
+from tritonsmith_build.server.health import ANSWERS
 
 _ALIVE_SECONDS = 180.0
 """The end of a server and the start of another are the longest that its supervisor is away."""
@@ -79,7 +80,7 @@ class Endpoints:
 
 def _ready(troubles: Mapping[str, str]) -> Reply:
     ready = bool(troubles) and not any(troubles.values())
-    return _page(ready, {"ready": ready, "pipelines": {name: trouble or "answers" for name, trouble in troubles.items()}})
+    return _page(ready, {"ready": ready, "pipelines": {name: trouble or ANSWERS for name, trouble in troubles.items()}})
 
 
 def _page(good: bool, content: Mapping[str, object]) -> Reply:

@@ -1,6 +1,6 @@
 """Health is an answer: Triton calls itself ready while a step is dead, so every pipeline is asked a real question.
 
-Run as a container's health check: ``python3 -m tritonsmith_build.server.health --url http://127.0.0.1:8000``.
+Run as a container's health check: ``python3 -m tritonsmith_build.server.health --url http://127.0.0.1:8003``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.server.keys import headers
 from tritonsmith_build.server.wire import Tensor, fetched, infer
 
 TIMEOUT = 30.0
+ANSWERS = "answers"
+"""A supervisor's word for a pipeline that does."""
 
 
 def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
@@ -38,20 +41,41 @@ def ask(url: str, pipeline: str, *, timeout: float = TIMEOUT) -> None:
 
 
 def check(url: str, *, timeout: float = TIMEOUT) -> dict[str, str]:
-    """Ask every pipeline: what keeps each from answering, nothing where it does.
+    """What keeps each pipeline from answering, nothing where it does.
+
+    A supervisor is believed; where the address is Triton's own, each pipeline is asked a question.
 
     Raises SmithError where no server answers, or it has no pipeline.
     """
-    asked = {}
-    for pipeline in served(url, timeout=timeout):
-        try:
-            ask(url, pipeline, timeout=timeout)
-            asked[pipeline] = ""
-        except SmithError as error:
-            asked[pipeline] = str(error)
+    asked = _supervised(url, timeout)
+    if asked is None:
+        asked = {name: _trouble(url, name, timeout) for name in served(url, timeout=timeout)}
     if not asked:
         raise SmithError("no pipeline is served", where=url)
     return asked
+
+
+def _supervised(url: str, timeout: float) -> dict[str, str] | None:
+    """What a supervisor knows, None where it is none that answers."""
+    try:
+        content = fetched(f"{url}/readyz", timeout=timeout)[0]
+    except urllib.error.HTTPError as error:
+        content = error.read()
+    except OSError as error:
+        raise SmithError(f"no server answers ({error})", where=url) from None
+    try:
+        pipelines: dict[str, str] = json.loads(content)["pipelines"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {name: "" if said == ANSWERS else f"{url}: {name} does not answer: {said}" for name, said in pipelines.items()}
+
+
+def _trouble(url: str, pipeline: str, timeout: float) -> str:
+    try:
+        ask(url, pipeline, timeout=timeout)
+    except SmithError as error:
+        return str(error)
+    return ""
 
 
 def question(config: Mapping[str, Any], *, unique: bytes) -> list[Tensor]:
@@ -90,20 +114,22 @@ def _png(pixels: bytes, side: int = 64) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def served(url: str, *, timeout: float = TIMEOUT) -> list[str]:
-    """The pipelines that Triton has loaded: what has a task. Raises SmithError where no server answers."""
+def served(url: str, *, key: str = "", timeout: float = TIMEOUT) -> list[str]:
+    """The pipelines that Triton has loaded: what has a task. Raises SmithError where none answers, or it wants another key."""
     try:
-        index = post(f"{url}/v2/repository/index", {"ready": True}, timeout=timeout)
+        index = post(f"{url}/v2/repository/index", {"ready": True}, key=key, timeout=timeout)
         names = sorted({entry["name"] for entry in index})
         configs = {name: get(f"{url}/v2/models/{name}/config", timeout=timeout) for name in names}
+    except urllib.error.HTTPError as error:
+        raise SmithError(f"says no: {said(error)}", where=url, fix="ask its supervisor, --url http://HOST:8003") from None
     except OSError as error:
         raise SmithError(f"no Triton server answers ({error})", where=url) from None
     return [name for name, config in configs.items() if "task" in config.get("parameters", {})]
 
 
-def post(url: str, content: object, *, timeout: float) -> Any:
+def post(url: str, content: object, *, timeout: float, key: str = "") -> Any:
     """Triton's answer to a JSON body."""
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json", **headers(key)})
     return json.loads(fetched(request, timeout=timeout)[0] or b"null")
 
 
@@ -126,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python3 -m tritonsmith_build.server.health", description=(__doc__ or "").split("\n")[0]
     )
-    made.add_argument("--url", default="http://127.0.0.1:8000", help="Triton's HTTP address")
+    made.add_argument("--url", default="http://127.0.0.1:8003", help="the supervisor's address, or Triton's over HTTP")
     made.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds to wait for an answer")
     return made
 

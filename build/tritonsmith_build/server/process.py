@@ -20,16 +20,17 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.server import health
+from tritonsmith_build.server import health, keys
 from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.plans import gpus
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.preflight import SHARED_MEMORY
 from tritonsmith_build.server.stopping import StopSignals
+from tritonsmith_build.server.topology import Pipeline, loaded, topology
 
 CACHE_BYTES = 64 * 2**20
 DRAIN_SECONDS = 30
-_DRAINED_SECONDS = 3
+_DRAINED_SECONDS = 5
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _HARMLESS = ("allocate pinned system memory", "CudaDriverHelper has not been initialized", "unable to create stream")
@@ -57,8 +58,10 @@ class TritonServer:
         cache: bool = True,
         config_name: str = "cpu",
         backend_options: Sequence[str] = (),
+        key: str = "",
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
+        self._key = key
         self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
@@ -70,7 +73,6 @@ class TritonServer:
         return self
 
     def _start(self) -> None:
-        self._reloaded = False
         self._process = subprocess.Popen(
             self._command(),
             env=self._environment(),
@@ -114,7 +116,7 @@ class TritonServer:
             *(f"--load-model={name}" for name in self.pipelines),
         ]
         flags = [f"--{option}={value}" for option, value in options.items()]
-        return [str(self._install.binary), *flags, "--disable-auto-complete-config", *repeated]
+        return [str(self._install.binary), *flags, *keys.flags(self._key), "--disable-auto-complete-config", *repeated]
 
     def _environment(self) -> dict[str, str]:
         # The steps run in the environment whose bin comes first on PATH.
@@ -136,13 +138,20 @@ class TritonServer:
         code = self._process.poll()
         return None if code is None else f"Triton ended by itself with exit code {code}"
 
+    def topology(self, *, timeout: float) -> tuple[Pipeline, ...]:
+        """What it serves. Raises OSError or SmithError where it does not say."""
+        return topology(self.ports.http_url, key=self._key, timeout=timeout)
+
+    def loaded(self, model: str, *, timeout: float) -> bool:
+        """Whether it means to have a model loaded; of one whose process died it still says so. Raises OSError."""
+        return loaded(self.ports.http_url, model, key=self._key, timeout=timeout)
+
     def reload(self, models: Sequence[str], ensembles: Sequence[str]) -> None:
         """Give steps new processes: Triton forgets them with the ensembles over them, ``ensembles`` from without to within.
 
         Requests on their way through a step whose process died end with an error first. Raises SmithError with Triton's words
         where it does not take them back.
         """
-        self._reloaded = True
         try:
             for model in models:
                 self._post(f"models/{model}/unload")
@@ -202,8 +211,8 @@ class TritonServer:
         shown = list(dict.fromkeys(real)) or lines
         return "it said:\n" + "\n".join(f"  {line}" for line in shown[:4])
 
-    def _drain(self) -> None:
-        """Unload the ensembles and wait until their requests in flight are answered.
+    def _drain(self) -> bool:
+        """Unload the ensembles and wait until their requests in flight are answered; whether they all are.
 
         A SIGTERM alone would close the steps' schedulers at once, and fail every request on its way between two steps.
         """
@@ -211,25 +220,28 @@ class TritonServer:
         with contextlib.suppress(OSError):  # a server that no longer answers has nothing to drain
             for name in self.pipelines:
                 self._post(f"models/{name}/unload")
-            while time.monotonic() < deadline and self._serving():
+            while time.monotonic() < deadline:
+                if not self._serving():
+                    return True
                 time.sleep(_POLL_SECONDS)
+        return False
 
     def _serving(self) -> bool:
         states = {entry["name"]: entry.get("state") for entry in self._post("index")}
         return any(states.get(name) != "UNAVAILABLE" for name in self.pipelines)
 
     def _post(self, path: str) -> Any:
-        return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, timeout=DRAIN_SECONDS)
+        return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, key=self._key, timeout=DRAIN_SECONDS)
 
     def _end(self) -> None:
         """Triton and what belongs to it: its steps' processes, the segments that they shared."""
         try:
             if self._process.poll() is None:
-                self._drain()
+                # A model whose process once died is never freed. Triton would wait for it, although nothing is in flight.
+                patience = _DRAINED_SECONDS if self._drain() else DRAIN_SECONDS + 5
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    # Nothing is in flight. A model whose process once died is never freed, and Triton would wait for it.
-                    self._process.wait(timeout=_DRAINED_SECONDS if self._reloaded else DRAIN_SECONDS + 5)
+                    self._process.wait(timeout=patience)
         finally:  # also where a second Ctrl-C cuts the wait short
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # a step's process that outlived the server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from tritonsmith_build.server.endpoints import Endpoints, Status
 from tritonsmith_build.server.events import Events, Keep
 from tritonsmith_build.server.install import TritonInstall
+from tritonsmith_build.server.keys import admin_key
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.preflight import Found, check_shared_memory, pipelines_in
 from tritonsmith_build.server.probing import Probe
@@ -36,6 +38,8 @@ class Wanted:
     log: Path | None = None
     """None where Triton's own log goes where this process's output goes."""
     rules: Rules = field(default_factory=Rules)
+    key_file: Path | None = None
+    """With the key to what is no caller's; where there is none, everybody may load and unload."""
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
@@ -59,6 +63,7 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         cache=wanted.cache,
         config_name=TARGETS[wanted.target],
         backend_options=found.backend_options,
+        key=admin_key(wanted.key_file) if wanted.key_file else "",
     ) as server:
         say("starting Triton")
         server.wait_until_ready(stop=stop)
@@ -70,6 +75,8 @@ def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> Non
 
     Raises SmithError where the server cannot be started, or cannot be kept answering.
     """
+    if not ipaddress.ip_address(wanted.ports.host).is_loopback:
+        say(f"listening on {wanted.ports.host} without TLS: whoever reaches it can ask, and read along; put a proxy before it")
     events = Events(keep)
     status = Status(events)
     with (

@@ -19,7 +19,7 @@ from tritonsmith_build.server.probing import Fault, Probe
 from tritonsmith_build.server.process import TritonServer
 from tritonsmith_build.server.stopping import StopSignals
 from tritonsmith_build.server.stubs import Processes
-from tritonsmith_build.server.topology import Pipeline, loaded, topology
+from tritonsmith_build.server.topology import Pipeline
 
 _TICK = 0.25
 _QUICK = 2.0
@@ -83,7 +83,7 @@ class Supervisor:
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Take stock, and ask every pipeline."""
         with suppress(SmithError, OSError):  # a server that says nothing is found out by its process, or by the questions
-            self._pipelines = topology(self._server.ports.http_url, timeout=_QUICK)
+            self._pipelines = self._server.topology(timeout=_QUICK)
         self._processes.hold(self._server.pid)
         known = self._status.troubles
         self._status.keep({**{one.name: known.get(one.name, "") for one in self._pipelines}, **self._left_out})
@@ -105,7 +105,7 @@ class Supervisor:
         for pipeline in self._pipelines:
             lost = [step.model for step in pipeline.steps if self._processes.working(step.model) < step.processes]
             with suppress(OSError):
-                if models := tuple(model for model in lost if loaded(self._server.ports.http_url, model, timeout=_QUICK)):
+                if models := tuple(model for model in lost if self._server.loaded(model, timeout=_QUICK)):
                     return Fault(pipeline.name, models, "dead", f"a process of {', '.join(models)} has died or hangs")
         return None
 
@@ -178,7 +178,7 @@ class Supervisor:
         self._left_out = found.not_ready
         self._server.restart(found.ready)
         self._server.wait_until_ready(stop=self._stop)
-        self._pipelines = topology(self._server.ports.http_url, timeout=_QUICK)
+        self._pipelines = self._server.topology(timeout=_QUICK)
 
     def _refresh(self) -> None:
         """Start the server anew where it has lost memory to dead steps, and nobody asks it anything."""

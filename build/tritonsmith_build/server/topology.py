@@ -33,14 +33,15 @@ class Pipeline:
     steps: tuple[Step, ...]
 
 
-def topology(url: str, *, timeout: float) -> tuple[Pipeline, ...]:
+def topology(url: str, *, key: str, timeout: float) -> tuple[Pipeline, ...]:
     """The pipelines that a server has loaded. Raises OSError or SmithError where it does not say."""
-    return tuple(_pipeline(url, name, timeout) for name in served(url, timeout=timeout))
+    return tuple(_pipeline(url, name, timeout) for name in served(url, key=key, timeout=timeout))
 
 
-def loaded(url: str, model: str, *, timeout: float) -> bool:
+def loaded(url: str, model: str, *, key: str, timeout: float) -> bool:
     """Whether Triton means to have a model loaded; of one whose process died it still says so. Raises OSError."""
-    return any(entry["name"] == model for entry in post(f"{url}/v2/repository/index", {"ready": True}, timeout=timeout))
+    index = post(f"{url}/v2/repository/index", {"ready": True}, key=key, timeout=timeout)
+    return any(entry["name"] == model for entry in index)
 
 
 def _pipeline(url: str, name: str, timeout: float) -> Pipeline:
