@@ -32,8 +32,12 @@ error_console = Console(stderr=True)
 Names = Annotated[list[str], typer.Argument(metavar="PIPELINE…", help="a name under pipelines/, or the path of a TOML file")]
 Repository = Annotated[Path, typer.Option(help="the Triton model repository")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for machines")]
+Deployed = Annotated[Path, typer.Option(help="the folder that the server serves, made by tritonsmith deploy")]
+KeyFile = Annotated[Path, typer.Option(help="with the server's key for loading and unloading")]
+Url = Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")]
 REPOSITORY = Path("model_repository")
 ADMIN_KEY = Path(".tritonsmith/admin.key")
+DEPLOYED = Path("deployed")
 GPU_REPOSITORY = Path(".tritonsmith/gpu_repository")
 TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
 _INTERRUPTED = 130
@@ -312,6 +316,94 @@ def pack(
     else:
         size = f"{packed['bytes'] / 1e6:.0f} MB, {packed['files']} files"
         console.print(f"{packed['archive']}: {size}, sha256 {packed['sha256']}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def deploy(
+    pipelines: Annotated[
+        list[str] | None, typer.Argument(metavar="[PIPELINE…]", help="all that are built where none is named")
+    ] = None,
+    source: Annotated[Path, typer.Option("--from", help="the built repository")] = REPOSITORY,
+    to: Annotated[Path, typer.Option(help="the folder that the server reads")] = DEPLOYED,
+    as_json: AsJson = False,
+) -> None:
+    """Copy built pipelines to where a server reads them and upgrades write; the built repository stays as it is.
+
+    Example: `tritonsmith deploy sentiment --from model_repository --to deployed`
+    """
+    from dataclasses import asdict
+
+    from tritonsmith_build.deployment.deploy import deploy as run
+
+    outcomes = run(source, pipelines or [], to)
+    if as_json:
+        _print_json([asdict(outcome) for outcome in outcomes])
+        return
+    for outcome in outcomes:
+        said = "deployed as" if outcome.new else "is there already,"
+        console.print(f"{outcome.pipeline} {said} version {outcome.version} in {to}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def upgrade(
+    pipeline: Annotated[str, typer.Argument(help="the deployed pipeline's name")],
+    source: Annotated[Path, typer.Option("--from", help="the repository with the new build")] = REPOSITORY,
+    deployed: Deployed = DEPLOYED,
+    url: Url = DEFAULT_URL,
+    admin_key_file: KeyFile = ADMIN_KEY,
+    min_agreement: Annotated[float, typer.Option(min=0, max=1, help="share of items answered as before")] = 0.98,
+    max_slowdown: Annotated[float, typer.Option(min=0, help="times the old version's p50")] = 1.5,
+    items: Annotated[int, typer.Option(min=1, help="how many both versions are asked")] = 200,
+    data: Annotated[Path | None, typer.Option(help="a text or JSON a line, or a folder of files [default: own]")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="name=value, any that the task takes; the value as JSON")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a new build in place of what a running server answers with, no request lost; a worse one is refused.
+
+    Example: `tritonsmith upgrade sentiment --from model_repository --deployed deployed --url grpc://localhost:8001`
+    """
+    from tritonsmith_build.deployment.shadow import Limits, WorseError
+    from tritonsmith_build.deployment.shown import show_comparison, show_moved
+    from tritonsmith_build.deployment.upgrade import Server, Trial
+    from tritonsmith_build.deployment.upgrade import upgrade as run
+    from tritonsmith_build.infer import options_from
+
+    shown = error_console if as_json else console
+    trial = Trial(Limits(min_agreement, max_slowdown), items, data, options_from(option or []))
+    try:
+        moved = run(pipeline, source, deployed, Server(url, admin_key_file), trial, _sayer(error_console))
+    except WorseError as error:
+        show_comparison(error.comparison, shown)
+        raise
+    if as_json:
+        _print_json(moved.as_dict())
+        return
+    if moved.comparison:
+        show_comparison(moved.comparison, console)
+    show_moved(moved, console)
+
+
+@app.command()
+def rollback(
+    pipeline: Annotated[str, typer.Argument(help="the deployed pipeline's name")],
+    deployed: Deployed = DEPLOYED,
+    url: Url = DEFAULT_URL,
+    admin_key_file: KeyFile = ADMIN_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the version before the last upgrade, on a running server, no request lost.
+
+    Example: `tritonsmith rollback sentiment --deployed deployed --url grpc://localhost:8001`
+    """
+    from tritonsmith_build.deployment.shown import show_moved
+    from tritonsmith_build.deployment.upgrade import Server
+    from tritonsmith_build.deployment.upgrade import rollback as run
+
+    moved = run(pipeline, deployed, Server(url, admin_key_file), _sayer(error_console))
+    if as_json:
+        _print_json(moved.as_dict())
+    else:
+        show_moved(moved, console)
 
 
 @app.command()

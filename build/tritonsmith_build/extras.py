@@ -7,7 +7,7 @@ import importlib.util
 from tritonsmith_build.errors import SmithError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "steps": ("tokenizers", "onnxruntime", "PIL"),
+    "steps": ("tokenizers", "onnxruntime", "PIL", "prometheus_client"),
     "build": (
         *("torch", "transformers", "peft", "onnx", "onnxscript", "pydantic", "safetensors", "tomli_w", "accelerate"),
         *("modelopt", "tokenizers", "onnxruntime", "packaging", "PIL"),

@@ -20,6 +20,8 @@ from tritonsmith_build.hashing import sha256
 from tritonsmith_build.repository import MANIFEST, Steps, damage, pipeline_steps, read_manifest
 
 SUMS = "SHA256SUMS"
+VERSION = 1
+"""Of every model that a build writes."""
 _RENDERED = ("config.pbtxt", "configs/*.pbtxt", "{version}/model.py", "{version}/step.json", "{version}/.gitkeep")
 _COMPRESSION = 1  # weights hardly get smaller, however long one tries
 
@@ -33,31 +35,34 @@ def pack(repository: Path, pipelines: Sequence[str], archive: Path, *, target: s
     that is not there, not built, or whose files are not those that its manifest speaks of.
     """
     there = pipeline_steps(repository)
-    members: dict[str, Content] = {}
+    files: dict[str, Content] = {}
     for name in pipelines:
         if name not in there:
             known = ", ".join(there) or "none"
             raise SmithError(f"no pipeline {name}; there are: {known}", where=repository, fix="build it, or give --repository")
-        members |= _members(repository, name, there[name], target)
-    sums = "".join(f"{_sha256(content)}  {path}\n" for path, content in sorted(members.items()))
+        files |= members(repository, name, there[name], target)
+    sums = "".join(f"{hash_of(content)}  {path}\n" for path, content in sorted(files.items()))
     scratch = archive.with_name(f".{archive.name}.part")
     archive.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _write(scratch, {**members, SUMS: sums.encode()})
+        _write(scratch, {**files, SUMS: sums.encode()})
         scratch.replace(archive)
     finally:
         scratch.unlink(missing_ok=True)
     size = archive.stat().st_size
-    return {"archive": str(archive), "bytes": size, "files": len(members) + 1, "sha256": sha256(archive)}
+    return {"archive": str(archive), "bytes": size, "files": len(files) + 1, "sha256": sha256(archive)}
 
 
-def _members(repository: Path, name: str, steps: Steps, target: str | None) -> dict[str, Content]:
-    """A pipeline's files by their paths in the repository; what no manifest speaks of is left behind."""
-    members: dict[str, Content] = {}
-    for model, version in ((name, 1), *steps):
+def members(repository: Path, name: str, steps: Steps, target: str | None) -> dict[str, Content]:
+    """A pipeline's files by their paths in the repository; what no manifest speaks of is left behind.
+
+    Raises SmithError where it is not built, or damaged.
+    """
+    found: dict[str, Content] = {}
+    for model, version in ((name, VERSION), *steps):
         for pattern in _RENDERED:
             for file in (repository / model).glob(pattern.format(version=version)):
-                members[file.relative_to(repository).as_posix()] = file
+                found[file.relative_to(repository).as_posix()] = file
     built = False
     for model, version in steps:
         manifest = read_manifest(repository / model / str(version))
@@ -68,16 +73,17 @@ def _members(repository: Path, name: str, steps: Steps, target: str | None) -> d
         for entry in targets.values():
             if problem := next(damage(repository, entry["files"]), None):
                 raise SmithError(problem, where=repository, fix=f"run: tritonsmith build {name}")
-            members |= {path: repository / path for path in entry["files"]}
+            found |= {path: repository / path for path in entry["files"]}
         said = json.dumps({**manifest, "targets": targets}, indent=2) + "\n"
-        members[f"{model}/{version}/{MANIFEST}"] = said.encode()
+        found[f"{model}/{version}/{MANIFEST}"] = said.encode()
     if not built:
         command = f"tritonsmith build {name}" + (f" --target {target}" if target else "")
         raise SmithError(f"{name} is not built" + (f" for {target}" if target else ""), where=repository, fix=f"run: {command}")
-    return members
+    return found
 
 
-def _sha256(content: Content) -> str:
+def hash_of(content: Content) -> str:
+    """Its SHA-256 in hexadecimal."""
     return sha256(content) if isinstance(content, Path) else hashlib.sha256(content).hexdigest()
 
 

@@ -25,8 +25,18 @@ _TASK = re.compile(r'key: "task"')
 def pipeline_steps(repository: Path) -> dict[str, Steps]:
     """The ensembles of a repository that have a task, by their names; what stands in a part of one stands in it too."""
     texts = {file.parent.name: file.read_text(encoding="utf-8") for file in sorted(repository.glob("*/config.pbtxt"))}
-    found = {name: [(model, int(version)) for model, version in _STEP.findall(text)] for name, text in texts.items()}
-    return {name: list(_with_theirs(steps, found)) for name, steps in found.items() if steps and _TASK.search(texts[name])}
+    found = {name: steps_in(text) for name, text in texts.items()}
+    return {name: list(_with_theirs(steps, found)) for name, steps in found.items() if steps and has_task(texts[name])}
+
+
+def steps_in(text: str) -> Steps:
+    """What an ensemble's configuration names as its steps; nothing where it is none."""
+    return [(model, int(version)) for model, version in _STEP.findall(text)]
+
+
+def has_task(text: str) -> bool:
+    """Whether a configuration is that of a pipeline, which callers ask."""
+    return _TASK.search(text) is not None
 
 
 def _with_theirs(steps: Steps, found: Mapping[str, Steps]) -> Iterator[tuple[str, int]]:

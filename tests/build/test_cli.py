@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,13 @@ def test_finetune_can_write_elsewhere_and_prints_its_accuracies(to_learn: Workpl
     assert {path for path in snapshot(to_learn.root) if path not in before} == {
         f"new/{name}" for name in ("README.md", "adapter_config.json", "adapter_model.safetensors", "finetune.json")
     }
+
+
+def test_doctor_finds_everything_that_the_tests_need(cli: Cli) -> None:
+    ran = cli("doctor", "--json")
+    assert ran.err == ""
+    found = {row["what"]: row for row in json.loads(ran.out)}
+    for extra in ("steps", "build", "server", "samples", "openvino", "loadtest"):
+        assert found[f"[{extra}]"]["state"] == "ok"
+    for named in ("pillow", "nvidia-modelopt", "onnxruntime", "prometheus_client"):
+        assert f"{named} {metadata.version(named)}" in f"{found['[build]']['found']}, {found['[steps]']['found']}"

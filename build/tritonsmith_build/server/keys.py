@@ -56,9 +56,9 @@ def read_key(file: Path) -> str:
     return key
 
 
-def headers(key: str) -> dict[str, str]:
-    """Of an HTTP request, nothing where there is no key."""
-    return {HEADER: key} if key else {}
+def headers(key: str, *, grpc: bool = False) -> dict[str, str]:
+    """Of an HTTP request or a gRPC call, nothing where there is no key."""
+    return {GRPC_HEADER if grpc else HEADER: key} if key else {}
 
 
 def flags(key: str) -> list[str]:

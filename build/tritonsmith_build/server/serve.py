@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tritonsmith_build.deployment.settle import settle
 from tritonsmith_build.server.endpoints import Endpoints, Status
 from tritonsmith_build.server.events import Events, Keep
 from tritonsmith_build.server.install import TritonInstall
@@ -43,6 +44,7 @@ class Wanted:
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
+        settle(self.repository)
         return pipelines_in(self.repository, self.target, install.backend_names, self.pipelines)
 
 

@@ -1,0 +1,1 @@
+"""Pipelines as they are deployed: a copy of the repository in which one version follows another while the server serves."""
