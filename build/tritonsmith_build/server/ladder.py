@@ -1,4 +1,4 @@
-"""What to do about a fault: the mildest measure that has not just failed."""
+"""What to do about a fault: the mildest measure that may still help."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Measure = Literal["reload", "restart", "give up"]
 
 @dataclass(frozen=True)
 class Limits:
-    """How often something is tried before it counts as no help."""
+    """How often something may be mended before it counts as no help."""
 
-    reloads: int = 3
-    """Of one step, within ``reloads_within`` seconds."""
+    reloads: int = 10
+    """Of one step, within ``reloads_within`` seconds: so often it may die and be mended."""
     reloads_within: float = 60.0
     restarts: int = 5
     """Of the server, within ``restarts_within`` seconds."""

@@ -30,7 +30,7 @@ from tritonsmith_build.server.topology import Pipeline, loaded, topology
 
 CACHE_BYTES = 64 * 2**20
 DRAIN_SECONDS = 30
-_DRAINED_SECONDS = 5
+_DRAINED_SECONDS = 3
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _HARMLESS = ("allocate pinned system memory", "CudaDriverHelper has not been initialized", "unable to create stream")

@@ -150,7 +150,7 @@ class Supervisor:
                 problem = Fault(fault.pipeline, (), "silent", str(error))
             if problem:
                 self._events("not-healed", f"a {measure} did not help: {problem.reason}", measure=measure)
-                problem = replace(problem, models=() if measure == "restart" else problem.models)
+                problem = replace(problem, models=())  # what has just failed is not tried again
         seconds = round(time.monotonic() - start, 2)
         for pipeline in touched:
             self._status.set(pipeline.name)
