@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -66,8 +67,7 @@ class Endpoints:
             "/readyz": lambda: _ready(status.troubles),
             "/metrics": lambda: (HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(events.registry)),
         }
-        self._server = ThreadingHTTPServer((host, port), _handler(pages))
-        self._server.daemon_threads = True
+        self._server = _server(host)((host, port), _handler(pages))
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -86,6 +86,14 @@ def _ready(troubles: Mapping[str, str]) -> Reply:
 def _page(good: bool, content: Mapping[str, object]) -> Reply:
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return status, "application/json", json.dumps(content).encode() + b"\n"
+
+
+def _server(host: str) -> type[ThreadingHTTPServer]:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        daemon_threads = True
+
+    return Server
 
 
 def _handler(pages: Mapping[str, Callable[[], Reply]]) -> type[BaseHTTPRequestHandler]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +13,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 Event = dict[str, Any]
 Keep = Callable[[Event], None]
-_KEPT = 100
 
 
 class Events:
-    """Hands each event on, keeps the latest, and counts them for ``registry``'s page."""
+    """Hands each event on, and counts them for ``registry``'s page."""
 
     def __init__(self, keep: Keep) -> None:
         self._keep = keep
-        self.latest: deque[Event] = deque(maxlen=_KEPT)
         self.registry = CollectorRegistry()
         self._counter = Counter("tritonsmith_events", "What the supervisor saw and did", ["event"], registry=self.registry)
         about = "1 where the pipeline answered rightly when last asked"
@@ -33,7 +30,6 @@ class Events:
     def __call__(self, event: str, text: str, **fields: Any) -> None:
         """Record one: ``text`` is for people, ``fields`` for machines."""
         entry = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields, "text": text}
-        self.latest.append(entry)
         self._counter.labels(event).inc()
         self._keep(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from dataclasses import dataclass
 
@@ -25,6 +26,14 @@ class Ports:
         wanted = {"http": http, "grpc": grpc, "metrics": metrics, "health": health}
         with _Held(host) as held:
             return cls(host, **{name: held.take(f"{name}-port", port) for name, port in wanted.items()})
+
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody but this machine reaches them."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return self.host == "localhost"
 
     @property
     def http_url(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -77,7 +76,7 @@ def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> Non
 
     Raises SmithError where the server cannot be started, or cannot be kept answering.
     """
-    if not ipaddress.ip_address(wanted.ports.host).is_loopback:
+    if not wanted.ports.loopback:
         say(f"listening on {wanted.ports.host} without TLS: whoever reaches it can ask, and read along; put a proxy before it")
     events = Events(keep)
     status = Status(events)
