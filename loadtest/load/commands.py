@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,10 +17,12 @@ from tritonsmith_build.errors import SmithError
 from load.locusting import Target, locust, own_server
 from load.overload import Overload, overload, saturated, with_queue
 from load.scenario import scenario_from_file
+from load.soak import Soak, soak
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Repository = Annotated[Path, typer.Option(help="what to serve")]
 Report = Annotated[Path, typer.Option(help="folder for report.html and its figures")]
+_SATURATING_SECONDS = 10.0
 _REPOSITORY, _REPORT = Path("model_repository"), Path(".tritonsmith/load")
 
 
@@ -71,6 +73,30 @@ def overload_(
         bounded = with_queue(repository, pipeline, max(1, round(queue_seconds * rate)), report / "repository")
         with own_server(bounded, [pipeline], cache=False) as target:
             figures = overload(target, pipeline, rate, report, seconds=seconds)
+    _end(figures, as_json=as_json)
+
+
+@app.command("soak")
+def soak_(
+    pipeline: Annotated[str, typer.Argument(help="a pipeline of single texts")] = "sentiment",
+    minutes: Annotated[float, typer.Option(help="of load")] = 15.0,
+    share: Annotated[float, typer.Option(help="of what saturates the server")] = 0.7,
+    repository: Repository = _REPOSITORY,
+    report: Report = _REPORT,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+) -> None:
+    """Load a server of its own below saturation, and see whether its memory, open files or segments grow.
+
+    Exits with 1 where they do. Example: python -m load soak sentiment --minutes 2
+    """
+    with _errors(), own_server(repository, [pipeline], cache=False) as target:
+        rate = share * saturated(target, pipeline, report, seconds=_SATURATING_SECONDS)
+        figures = soak(target, pipeline, rate, report, seconds=60 * minutes)
+    _end(figures, as_json=as_json)
+
+
+def _end(figures: Overload | Soak, *, as_json: bool) -> NoReturn:
     gates = figures.gates()
     if as_json:
         print(json.dumps({**asdict(figures), "gates": [asdict(gate) for gate in gates]}, indent=2))  # noqa: T201
@@ -79,10 +105,11 @@ def overload_(
     raise typer.Exit(0 if all(gate.holds for gate in gates) else 1)
 
 
-def _show(figures: Overload) -> None:
+def _show(figures: Overload | Soak) -> None:
     table = Table("figure", "found", "limit", "")
     for name, value in asdict(figures).items():
-        table.add_row(name, "never" if value is None else f"{value:.4g}")
+        if not isinstance(value, dict):
+            table.add_row(name, "never" if value is None else f"{value:.4g}")
     for gate in figures.gates():
         table.add_row(gate.name, f"{gate.value:.4g}", f"{gate.limit:g}", "holds" if gate.holds else "broken")
     Console().print(table)

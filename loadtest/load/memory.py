@@ -1,24 +1,53 @@
-"""The memory of a server and its steps, second by second."""
+"""What a server and its steps hold, second by second: memory, open files, segments of shared memory."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import psutil
+from tritonsmith_build.server.preflight import SHARED_MEMORY
+from tritonsmith_build.server.stubs import stubs_of
 
 _PAUSE = 1.0
 
 
-class Watched:
-    """Reads the memory of a process and all below it while its context lasts, shared pages counted once, in MiB."""
+@dataclass(frozen=True)
+class Held:
+    """By one process."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self.readings: dict[float, float] = {}
-        """By Unix time."""
+    mib: float
+    """Shared pages are parted among those that share them."""
+    files: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All at one moment, in Unix time."""
+
+    time: float
+    processes: Mapping[str, Held]
+    """By what it is and its process id."""
+    segments: int
+
+    @property
+    def mib(self) -> float:
+        """Of all processes together."""
+        return sum(held.mib for held in self.processes.values())
+
+
+class Watched:
+    """Reads what a process and all below it hold while its context lasts."""
+
+    def __init__(self, pid: int, *, pause: float = _PAUSE) -> None:
+        self._process, self._pause = psutil.Process(pid), pause
+        self.readings: list[Reading] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory")
 
@@ -31,10 +60,31 @@ class Watched:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_PAUSE):
-            processes = [self._process, *self._process.children(recursive=True)]
-            self.readings[time.time()] = sum(process.memory_full_info().pss for process in processes) / 2**20
+        while not self._stop.wait(self._pause):
+            self.readings.append(self._read())
+
+    def _read(self) -> Reading:
+        steps = {stub.pid: stub for child in self._process.children() for stub in stubs_of(child.pid)}
+        names = {pid: stub.model for pid, stub in steps.items()}
+        prefixes = tuple({stub.segments for stub in steps.values()})
+        segments = sum(path.name.startswith(prefixes) for path in SHARED_MEMORY.iterdir()) if prefixes else 0
+        return Reading(time.time(), dict(self._held(names)), segments)
+
+    def _held(self, names: Mapping[int, str]) -> Iterator[tuple[str, Held]]:
+        for process in (self._process, *self._process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # one that has just ended
+                name = names.get(process.pid) or process.name()
+                yield f"{name} {process.pid}", Held(process.memory_full_info().pss / 2**20, process.num_fds())
 
     def near(self, moment: float) -> float:
-        """What was read nearest to a moment."""
-        return self.readings[min(self.readings, key=lambda read: abs(read - moment))]
+        """MiB of all, read nearest to a moment."""
+        return min(self.readings, key=lambda reading: abs(reading.time - moment)).mib
+
+
+def slope(readings: Sequence[Reading], process: str) -> float:
+    """MiB a minute, by least squares over the readings that have the process; 0 of fewer than two."""
+    seen = [(reading.time, reading.processes[process].mib) for reading in readings if process in reading.processes]
+    if len(seen) < 2:
+        return 0.0
+    times, mibs = np.array(seen).T
+    return float(np.polyfit((times - times[0]) / 60, mibs, 1)[0])

@@ -78,7 +78,7 @@ def _at_most(name: str, limit: float, value: float) -> Gate:
 def saturated(target: Target, pipeline: str, folder: Path, *, seconds: float) -> float:
     """How many requests a second a server answers at most; ``folder`` keeps the report."""
     closed = {"seconds": seconds, "users": _SATURATING}
-    rate: float = _loaded(target, pipeline, folder / "saturated", closed)["totals"]["requests_per_second"]
+    rate: float = loaded(target, pipeline, folder / "saturated", closed)["totals"]["requests_per_second"]
     return rate
 
 
@@ -102,7 +102,7 @@ def overload(target: Target, pipeline: str, saturated: float, folder: Path, *, s
         time.sleep(_QUIET_SECONDS)
         before = usual(probing.probes)
         begun = time.time()
-        result = _loaded(target, pipeline, folder / "overloaded", opened)
+        result = loaded(target, pipeline, folder / "overloaded", opened)
         end = result["ended"]
         time.sleep(_AFTER_SECONDS)
     rows = {row["name"].rpartition("] ")[2]: row for row in result["rows"]}
@@ -125,8 +125,8 @@ def overload(target: Target, pipeline: str, saturated: float, folder: Path, *, s
     )
 
 
-def _loaded(target: Target, pipeline: str, folder: Path, load: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a scenario of one pipeline, whatever its limits say."""
+def loaded(target: Target, pipeline: str, folder: Path, load: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a scenario of one pipeline, whatever its limits say. Raises SmithError where no load could be sent."""
     folder.mkdir(parents=True, exist_ok=True)
     scenario = folder / "scenario.toml"
     scenario.write_text(tomli_w.dumps({"load": load, "pipelines": [{"name": pipeline}]}), encoding="utf-8")
