@@ -64,8 +64,8 @@ def _to_step(server: Serving, *, model: str, what: signal.Signals) -> None:
     os.kill(next(stub.pid for stub in stubs_of(triton_of(server)) if stub.model == model), what)
 
 
-def _to_triton(server: Serving) -> None:
-    os.kill(triton_of(server), signal.SIGKILL)
+def _to_triton(server: Serving, *, what: signal.Signals) -> None:
+    os.kill(triton_of(server), what)
 
 
 def drills(pipeline: str, steps: Sequence[str]) -> list[Drill]:
@@ -74,7 +74,8 @@ def drills(pipeline: str, steps: Sequence[str]) -> list[Drill]:
     return [
         *(Drill(f"kill -9 of {step}", partial(_to_step, model=f"{pipeline}_{step}", what=kill), 5.0) for step in steps),
         *(Drill(f"{step} hangs (SIGSTOP)", partial(_to_step, model=f"{pipeline}_{step}", what=halt), 5.0) for step in steps),
-        Drill("kill -9 of Triton", _to_triton, 10.0),
+        Drill("kill -9 of Triton", partial(_to_triton, what=kill), 10.0),
+        Drill("Triton hangs (SIGSTOP)", partial(_to_triton, what=halt), 10.0),
     ]
 
 

@@ -39,10 +39,7 @@ class Soak:
         """What must hold."""
         return [
             _at_most("errors", 0, self.errors),
-            *(
-                Gate(f"{name}: MiB a minute", MIB_A_MINUTE, rate, rate <= MIB_A_MINUTE)
-                for name, rate in self.mib_a_minute.items()
-            ),
+            *(_at_most(f"{name}: MiB a minute", MIB_A_MINUTE, rate) for name, rate in self.mib_a_minute.items()),
             *(_at_most(f"{name}: open files", 0, more) for name, more in self.files.items()),
             _at_most("segments of shared memory", 0, self.segments),
         ]

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,12 +25,19 @@ from load.serving import Serving
 from prometheus_client.parser import text_string_to_metric_families
 from served import Served, alive, children, command, serving
 from tritonsmith import Client
+from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.canary import canary_file
+from tritonsmith_build.server.endpoints import Status
+from tritonsmith_build.server.events import Events
 from tritonsmith_build.server.health import check
+from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.keys import headers
+from tritonsmith_build.server.ladder import Limits
 from tritonsmith_build.server.ports import Ports
+from tritonsmith_build.server.probing import Probe
 from tritonsmith_build.server.serve import Wanted, started
 from tritonsmith_build.server.stubs import stubs_of
+from tritonsmith_build.server.supervisor import Rules, Supervisor
 
 STEPS = ("tokenize", "engine", "classify")
 DRILLS = drills("sentiment", STEPS)
@@ -61,6 +69,13 @@ def page(url: str) -> tuple[int, str]:
 def readiness(served: Served) -> tuple[int, dict[str, str]]:
     status, text = page(f"{served.health}/readyz")
     return status, json.loads(text)["pipelines"]
+
+
+def answering(url: str) -> dict[str, str]:
+    try:
+        return check(url)
+    except SmithError:  # there is no server at the moment
+        return {}
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:
@@ -199,3 +214,25 @@ def test_health_asks_a_triton_that_nobody_supervises(fp32_repository: Path, tmp_
         asked = check(wanted.ports.http_url)
         assert asked["embeddings"] == ""
         assert "sentiment does not answer: " in asked["sentiment"]
+
+
+@pytest.mark.full
+def test_a_server_that_has_lost_memory_is_started_anew_when_nobody_asks(fp32_repository: Path, tmp_path: Path) -> None:
+    wanted = Wanted(fp32_repository, Ports.free("127.0.0.1"), ("sentiment",), cache=False, log=tmp_path / "triton.log")
+    happened: list[str] = []
+    events = Events(lambda event: happened.append(event["event"]))
+    rules = Rules(every=0.2, limits=Limits(leaks=1))
+    reading, writing = os.pipe()
+    with started(wanted, lambda line: None) as server:
+        probe = Probe(wanted.ports.http_url, fp32_repository, "cpu", 10.0)
+        found = lambda: wanted.look(TritonInstall.found())  # noqa: E731
+        supervisor = Supervisor(server, probe, rules, events, Status(events), found)
+        watching = threading.Thread(target=supervisor.run, args=(reading,))
+        watching.start()
+        before = server.pid
+        os.kill(next(stub.pid for stub in stubs_of(before) if stub.model == "sentiment_classify"), signal.SIGKILL)
+        until(lambda: "refresh" in happened, "never started anew")
+        until(lambda: server.pid != before and answering(wanted.ports.http_url) == {"sentiment": ""}, "not answering")
+        os.write(writing, b"stop")
+        watching.join(timeout=SECONDS)
+    assert happened == ["fault", "healed", "refresh"]

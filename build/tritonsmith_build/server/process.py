@@ -31,6 +31,8 @@ from tritonsmith_build.server.topology import Pipeline, loaded, topology
 CACHE_BYTES = 64 * 2**20
 DRAIN_SECONDS = 30
 _DRAINED_SECONDS = 3
+_BROKEN_SECONDS = 5
+"""Where something is wrong, and those who wait would rather have the next server."""
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _HARMLESS = ("allocate pinned system memory", "CudaDriverHelper has not been initialized", "unable to create stream")
@@ -132,6 +134,11 @@ class TritonServer:
         """Triton's process."""
         return self._process.pid
 
+    def kill(self) -> None:
+        """End Triton at once."""
+        self._process.kill()
+        self._process.wait()
+
     @property
     def ended(self) -> str | None:
         """How Triton ended, None while it runs. By itself it ends only when something is wrong."""
@@ -164,7 +171,7 @@ class TritonServer:
 
     def restart(self, pipelines: Sequence[str]) -> None:
         """End Triton, which answers what is in flight if it can, and start it again; it is not ready when this returns."""
-        self._end()
+        self._end(_BROKEN_SECONDS)
         self.pipelines = pipelines
         self._start()
 
@@ -211,15 +218,15 @@ class TritonServer:
         shown = list(dict.fromkeys(real)) or lines
         return "it said:\n" + "\n".join(f"  {line}" for line in shown[:4])
 
-    def _drain(self) -> bool:
+    def _drain(self, seconds: float) -> bool:
         """Unload the ensembles and wait until their requests in flight are answered; whether they all are.
 
         A SIGTERM alone would close the steps' schedulers at once, and fail every request on its way between two steps.
         """
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):  # a server that no longer answers has nothing to drain
             for name in self.pipelines:
-                self._post(f"models/{name}/unload")
+                self._post(f"models/{name}/unload", timeout=seconds)
             while time.monotonic() < deadline:
                 if not self._serving():
                     return True
@@ -230,15 +237,18 @@ class TritonServer:
         states = {entry["name"]: entry.get("state") for entry in self._post("index")}
         return any(states.get(name) != "UNAVAILABLE" for name in self.pipelines)
 
-    def _post(self, path: str) -> Any:
-        return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, key=self._key, timeout=DRAIN_SECONDS)
+    def _post(self, path: str, *, timeout: float = DRAIN_SECONDS) -> Any:
+        return health.post(f"{self.ports.http_url}/v2/repository/{path}", {}, key=self._key, timeout=timeout)
 
-    def _end(self) -> None:
-        """Triton and what belongs to it: its steps' processes, the segments that they shared."""
+    def _end(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Triton and what belongs to it: its steps' processes, the segments that they shared.
+
+        Requests in flight are waited for so many ``seconds``.
+        """
         try:
             if self._process.poll() is None:
                 # A model whose process once died is never freed. Triton would wait for it, although nothing is in flight.
-                patience = _DRAINED_SECONDS if self._drain() else DRAIN_SECONDS + 5
+                patience = _DRAINED_SECONDS if self._drain(seconds) else seconds + 5
                 self._process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout=patience)

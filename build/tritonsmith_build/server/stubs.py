@@ -27,8 +27,8 @@ class Stub:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was halted by a signal: it lives, and answers nothing."""
-        return _state(self.pid)[:1] == (_STOPPED,)
+        """Whether it was halted."""
+        return halted(self.pid)
 
 
 class Processes:
@@ -71,6 +71,11 @@ class Processes:
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
+
+
+def halted(pid: int) -> bool:
+    """Whether a process was stopped by a signal: it lives, and answers nothing."""
+    return _state(pid)[:1] == (_STOPPED,)
 
 
 def stubs_of(server: int) -> list[Stub]:

@@ -18,7 +18,7 @@ from tritonsmith_build.server.preflight import Found
 from tritonsmith_build.server.probing import Fault, Probe
 from tritonsmith_build.server.process import TritonServer
 from tritonsmith_build.server.stopping import StopSignals
-from tritonsmith_build.server.stubs import Processes
+from tritonsmith_build.server.stubs import Processes, halted
 from tritonsmith_build.server.topology import Pipeline
 
 _TICK = 0.25
@@ -95,6 +95,9 @@ class Supervisor:
     def _fault(self) -> Fault | None:
         if how := self._server.ended:
             return Fault("", (), "ended", how)
+        if halted(self._server.pid):
+            self._server.kill()
+            return Fault("", (), "hung", "Triton was halted by a signal")
         return self._lost() or next(filter(None, self._answers()), None)
 
     def _lost(self) -> Fault | None:
@@ -187,9 +190,16 @@ class Supervisor:
         self._calls = calls
         if self._ladder.leaking and self._quiet >= _QUIET:
             self._ladder.refreshed()
-            self._events("refresh", "restarting at a quiet moment, to free what died steps have left")
-            self._start_anew()
             self._quiet = 0
+            self._events("refresh", "starting anew at a quiet moment, to free what died steps have left")
+            for pipeline in self._pipelines:
+                self._status.set(pipeline.name, "being started anew")
+            try:
+                self._start_anew()
+            except SmithError as error:
+                self._mend(Fault("", (), "silent", str(error)))
+            for pipeline in self._pipelines:
+                self._status.set(pipeline.name)
 
     def _called(self) -> int:
         """How many requests the pipelines have had; one a round and pipeline is this one's own."""
