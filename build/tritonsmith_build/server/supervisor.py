@@ -102,12 +102,11 @@ class Supervisor:
 
     def _lost(self) -> Fault | None:
         """Steps with fewer processes at work than they should have. Of steps that somebody unloads, they end too."""
-        if not self._processes.changed:
-            return None
-        self._processes.hold(self._server.pid)
+        if self._processes.changed:
+            self._processes.hold(self._server.pid)
         for pipeline in self._pipelines:
             lost = [step.model for step in pipeline.steps if self._processes.working(step.model) < step.processes]
-            with suppress(OSError):
+            with suppress(OSError):  # asked again at the next turn
                 if models := tuple(model for model in lost if self._server.loaded(model, timeout=_QUICK)):
                     return Fault(pipeline.name, models, "dead", f"a process of {', '.join(models)} has died or hangs")
         return None
