@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 os.environ.setdefault("TRITONSMITH_CACHE", str(ROOT / ".tritonsmith" / "cache"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from served import Served, built, serving  # noqa: E402 (reads where the cache is)
+from served import UNASKED, Served, built, serving  # noqa: E402 (reads where the cache is)
 from tritonsmith_build.stagecache import StageCache  # noqa: E402
 from tritonsmith_build.tables import Precision  # noqa: E402
 
@@ -44,12 +44,12 @@ def _shipped(tmp_path_factory: pytest.TempPathFactory, precision: Precision) -> 
 @pytest.fixture(scope="session")
 def fp32(fp32_repository: Path) -> Iterator[Served]:
     """Both pipelines at FP32, the response cache off."""
-    with serving(fp32_repository, fp32_repository.parent / "triton.log", "--no-cache") as served:
+    with serving(fp32_repository, fp32_repository.parent / "triton.log", "--no-cache", UNASKED) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def int8(int8_repository: Path) -> Iterator[Served]:
     """Both pipelines at INT8, the response cache off."""
-    with serving(int8_repository, int8_repository.parent / "triton.log", "--no-cache") as served:
+    with serving(int8_repository, int8_repository.parent / "triton.log", "--no-cache", UNASKED) as served:
         yield served

@@ -101,7 +101,11 @@ def test_a_plan_is_published_with_its_proof_and_its_overlay(place: Workplace, mo
     assert {(row["rows"], row["shape"]) for row in plan["verify"]} == {(r, f"{n} tokens") for r in (1, 4) for n in (16, 32)}
     assert all(row["max_abs_difference"] < 1e-4 for row in plan["verify"])
     assert plan["speed"][0] == {"rows": 1, "shape": "16 tokens", "median_ms": 1.5, "p99_ms": 1.99, "items_per_s": 666.6667}
-    assert target["files"].keys() == {f"{ENGINE}/model.sm86.plan", "moods_tokenize/1/tokenizer.json"}
+    assert target["files"].keys() == {
+        f"{ENGINE}/model.sm86.plan",
+        "moods_tokenize/1/tokenizer.json",
+        *(f"moods_{step}/1/canary.tensorrt.json" for step in ("tokenize", "engine", "classify")),
+    }
     assert target["backend"] == "tensorrt"
 
     overlay = place.repository / "moods_engine/configs/host-tensorrt.pbtxt"

@@ -25,6 +25,8 @@ from tritonsmith_build.tables import Precision
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
+UNASKED = "--canary-every=3600"
+"""For tests that count requests: a supervisor's own count too."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from served import Served, serving
+from served import UNASKED, Served, serving
 from transformers import AutoTokenizer
 from tritonclient import grpc
 from tritonsmith import Client
@@ -31,7 +31,7 @@ def hits(served: Served, model: str) -> float:
 
 
 def test_a_repeated_text_is_answered_from_the_cache_of_the_ensemble_within_alone(fp32_repository: Path, tmp_path: Path) -> None:
-    with serving(fp32_repository, tmp_path / "log", "--pipelines=sentiment") as served, Client(served.grpc) as client:
+    with serving(fp32_repository, tmp_path / "log", "--pipelines=sentiment", UNASKED) as served, Client(served.grpc) as client:
         pipe = client.pipeline("sentiment")
         first = pipe(TEXT)
         assert hits(served, "sentiment_cached") == 0
@@ -48,7 +48,7 @@ def test_a_repeated_text_is_answered_from_the_cache_of_the_ensemble_within_alone
 def test_who_asks_for_less_leaves_nothing_out_for_those_who_send_the_same_later(
     fp32_repository: Path, tmp_path: Path, name: str
 ) -> None:
-    with serving(fp32_repository, tmp_path / "log", f"--pipelines={name}") as served, Client(served.grpc) as client:
+    with serving(fp32_repository, tmp_path / "log", f"--pipelines={name}", UNASKED) as served, Client(served.grpc) as client:
         told = client.pipeline(name)("Another text.")
         with grpc.InferenceServerClient(served.grpc.removeprefix("grpc://")) as wire:
             config = wire.get_model_config(name, as_json=True)["config"]

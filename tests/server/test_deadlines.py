@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from served import Served, built, serving
+from served import UNASKED, Served, built, serving
 from tritonsmith import AsyncClient, AsyncPipeline, RequestTimeoutError
 from tritonsmith.transport import Address, AsyncGrpcTransport
 
@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     spec = folder / "slow.toml"
     spec.write_text(SPEC)
     repository, log = built([spec], folder / "models"), folder / "log"
-    with serving(repository, log, "--no-cache") as running:
+    with serving(repository, log, "--no-cache", UNASKED) as running:
         yield running
     assert not [line for line in log.read_text().splitlines() if line[:1] in "WE" and "timeout" in line.lower()]
 

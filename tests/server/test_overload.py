@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import built, serving
+from served import UNASKED, built, serving
 from tritonsmith import Client, OverloadedError, RequestTimeoutError
 
 pytestmark = pytest.mark.alone
@@ -53,7 +53,7 @@ def flood(url: str, name: str, callers: int) -> list[tuple[float, Any]]:
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_a_full_queue_refuses_long_before_others_are_answered(tmp_path: Path, protocol: str) -> None:
     repository = built([spec(tmp_path, "narrow", "max_queue_size = 2")], tmp_path / "models")
-    with serving(repository, tmp_path / "log", "--no-cache") as served:
+    with serving(repository, tmp_path / "log", "--no-cache", UNASKED) as served:
         results = flood(getattr(served, protocol), "narrow", 24)
         refused = [seconds for seconds, answer in results if isinstance(answer, OverloadedError)]
         answered = [seconds for seconds, answer in results if not isinstance(answer, Exception)]
@@ -68,7 +68,7 @@ def test_a_full_queue_refuses_long_before_others_are_answered(tmp_path: Path, pr
 
 def test_who_waits_longer_than_the_queues_patience_is_told_so(tmp_path: Path) -> None:
     repository = built([spec(tmp_path, "hasty", "timeout_ms = 100")], tmp_path / "models")
-    with serving(repository, tmp_path / "log", "--no-cache") as served:
+    with serving(repository, tmp_path / "log", "--no-cache", UNASKED) as served:
         results = flood(served.grpc, "hasty", 16)
     late = [answer for _, answer in results if isinstance(answer, RequestTimeoutError)]
     assert late

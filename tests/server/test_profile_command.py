@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Served, built, serving
+from served import UNASKED, Served, built, serving
 from tritonsmith import Client
 
 pytestmark = pytest.mark.alone
@@ -119,7 +119,7 @@ def test_a_full_queue_is_counted_and_named_and_the_cache_is_told_apart(tmp_path:
     (tmp_path / "narrow.toml").write_text(NARROW)
     (tmp_path / "texts.txt").write_text("One text.\nAnother one.\n")
     repository = built([tmp_path / "narrow.toml"], tmp_path / "models")
-    with serving(repository, tmp_path / "log", "--no-cache") as served:
+    with serving(repository, tmp_path / "log", "--no-cache", UNASKED) as served:
         said = profiled("narrow", "--url", served.grpc, "--concurrency=24", "--seconds=1")
         with Client(served.grpc) as client:
             assert client.pipeline("narrow")("And it goes on.").shape == (1, 384)
@@ -128,7 +128,7 @@ def test_a_full_queue_is_counted_and_named_and_the_cache_is_told_apart(tmp_path:
     assert level["errors"]["overloaded"] > 0 < level["requests"]
     assert level["server_answers"] == pytest.approx(level["requests"], abs=24)
     assert "serving.max_queue_size" in said["verdict"]["knobs"]
-    with serving(repository, tmp_path / "log") as served:
+    with serving(repository, tmp_path / "log", UNASKED) as served:
         said = profiled("narrow", "--url", served.grpc, "--concurrency=2", "--data", str(tmp_path / "texts.txt"))
     (level,) = said["levels"]
     # Nothing was computed but the two texts, each perhaps once more while the first was under way.

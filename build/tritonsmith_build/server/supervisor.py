@@ -67,27 +67,33 @@ class Supervisor:
         self._stop = stop
         pool = ThreadPoolExecutor(thread_name_prefix="canary")
         try:
-            self._look(pool)
+            self._look()  # everything has just answered
             while not self._server.pause(_TICK, stop, self._processes.descriptors):
                 self._status.beat()
                 if fault := self._fault():
                     self._mend(fault)
-                    self._look(pool)
+                    self._look()
                 elif time.monotonic() >= self._due and not self._asked:
                     self._refresh()
-                    self._look(pool)
+                    self._look()
+                    self._ask(pool)
         finally:
             self._processes.let_go()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _look(self, pool: ThreadPoolExecutor) -> None:
-        """Take stock, and ask every pipeline."""
+    def _look(self) -> None:
+        """Take stock; questions that are under way say nothing any more."""
         with suppress(SmithError, OSError):  # a server that says nothing is found out by its process, or by the questions
             self._pipelines = self._server.topology(timeout=_QUICK)
         self._processes.hold(self._server.pid)
         known = self._status.troubles
         self._status.keep({**{one.name: known.get(one.name, "") for one in self._pipelines}, **self._left_out})
+        self._asked.clear()
         self._begun = time.monotonic()
+        self._due = self._begun + self._rules.every
+
+    def _ask(self, pool: ThreadPoolExecutor) -> None:
+        """Put the questions to every pipeline."""
         self._asked = {one.name: (pool.submit(self._probe, one), time.monotonic()) for one in self._pipelines}
 
     # What is wrong
