@@ -126,7 +126,7 @@ class TritonServer:
             **os.environ,
             "PATH": ":".join([str(Path(sys.executable).parent), *_paths("PATH")]),
             "LD_LIBRARY_PATH": ":".join([*map(str, self._install.libraries), *_paths("LD_LIBRARY_PATH")]),
-            # A new __pycache__ in a step's folder is a change to Triton, which would start the step anew at its ensemble's load.
+            # A new __pycache__ in a step's folder is a change to Triton, which starts the step anew at its ensemble's load.
             "PYTHONDONTWRITEBYTECODE": "1",
             "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
         }
