@@ -18,6 +18,7 @@ from tritonsmith.client import DEFAULT_URL
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.extras import extra_of, install_command, need
+from tritonsmith_build.server.keys import ADMIN_KEY
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +37,6 @@ Deployed = Annotated[Path, typer.Option(help="the folder that the server serves,
 KeyFile = Annotated[Path, typer.Option(help="with the server's key for loading and unloading")]
 Url = Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")]
 REPOSITORY = Path("model_repository")
-ADMIN_KEY = Path(".tritonsmith/admin.key")
 DEPLOYED = Path("deployed")
 GPU_REPOSITORY = Path(".tritonsmith/gpu_repository")
 TargetName = Literal["cpu", "onnxruntime", "tensorrt"]
@@ -248,6 +248,7 @@ def serve(
     cache: Annotated[bool, typer.Option(help="answer repeated inputs from memory")] = True,
     log: Annotated[Path | None, typer.Option(help="Triton's own log [default: .tritonsmith/triton-PORT.log]")] = None,
     canary_every: Annotated[float, typer.Option(min=0.1, help="seconds between two questions to each pipeline")] = 5.0,
+    canary_timeout: Annotated[float, typer.Option(min=0.1, help="seconds for one of its answers")] = 10.0,
     admin_key_file: Annotated[
         Path, typer.Option(help="with the key for loading, unloading and sharing memory; made if missing")
     ] = ADMIN_KEY,
@@ -268,7 +269,7 @@ def serve(
     ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port)
     names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
     log = log or default_log(ports)
-    rules = Rules(every=canary_every, limits=Limits(restarts=restarts))
+    rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts))
     say = _sayer(error_console if as_json else console)
     wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file)
     run(wanted, say, to_file(events_beside(log), say), as_json=as_json)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonsmith_build.pbtxt import Word
+from tritonsmith_build.repository import VERSION
 from tritonsmith_build.tables import PipelineSpec, Serving
 from tritonsmith_build.task import Tensor
 
-VERSION = 1
 CACHED = "cached"
 """What the ensemble within a pipeline is called, behind the pipeline's name."""
 _VERSIONS = {"version_policy": {"specific": {"versions": [VERSION]}}}

@@ -17,11 +17,9 @@ from typing import IO, Any
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.hashing import sha256
-from tritonsmith_build.repository import MANIFEST, Steps, damage, pipeline_steps, read_manifest
+from tritonsmith_build.repository import MANIFEST, VERSION, Steps, damage, pipeline_steps, read_manifest
 
 SUMS = "SHA256SUMS"
-VERSION = 1
-"""Of every model that a build writes."""
 _RENDERED = ("config.pbtxt", "configs/*.pbtxt", "{version}/model.py", "{version}/step.json", "{version}/.gitkeep")
 _COMPRESSION = 1  # weights hardly get smaller, however long one tries
 

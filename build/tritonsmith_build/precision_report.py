@@ -16,9 +16,9 @@ from tritonsmith_steps.runtimes import PLAIN, Choice, Run, choices_in, first_ava
 from tritonsmith_build.build import build_pipeline
 from tritonsmith_build.lock import facts_from_lock
 from tritonsmith_build.measuring import median_seconds, processor
-from tritonsmith_build.messages import VERSION
 from tritonsmith_build.progress import Progress
 from tritonsmith_build.render import Names
+from tritonsmith_build.repository import VERSION
 from tritonsmith_build.stagecache import StageCache, versions
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS

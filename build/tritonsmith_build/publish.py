@@ -12,7 +12,6 @@ from tritonsmith_build import repository as repo
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.hashing import sha256
 from tritonsmith_build.lock import lock_text
-from tritonsmith_build.messages import VERSION
 from tritonsmith_build.render import Names, overlay, rendered
 from tritonsmith_build.server.canary import canary_file
 from tritonsmith_build.stagecache import digest, versions
@@ -56,7 +55,7 @@ class Publication:
     def __init__(self, repository: Path, spec: PipelineSpec, facts: ModelFacts, name: TargetName, target: Target) -> None:
         self._repository, self._spec, self._facts, self._name, self._target = repository, spec, facts, name, target
         self._names = Names.of(spec)
-        self._folder = f"{self._names.engine}/{VERSION}"
+        self._folder = f"{self._names.engine}/{repo.VERSION}"
 
     def write(self, engine: Proved, read: Path, canaries: Path) -> Built:
         """Place what is new or other than before, each file whole; what other targets have there stays.
@@ -68,9 +67,9 @@ class Publication:
         artefacts = {f"{self._folder}/{name}": file for name, file in {engine.name: engine.file, **engine.beside}.items()}
         task = TASKS[self._spec.task]
         readers = [self._names.first, *([self._names.answer] if task.answers_with_tokenizer else [])]
-        artefacts |= {f"{step}/{VERSION}/{name}": read / name for step in readers for name in task.modality.files}
+        artefacts |= {f"{step}/{repo.VERSION}/{name}": read / name for step in readers for name in task.modality.files}
         canary = canary_file(self._name)
-        artefacts |= {f"{step}/{VERSION}/{canary}": canaries / step / canary for step in self._names.steps}
+        artefacts |= {f"{step}/{repo.VERSION}/{canary}": canaries / step / canary for step in self._names.steps}
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

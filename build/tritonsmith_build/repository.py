@@ -15,6 +15,8 @@ from typing import Any
 from tritonsmith_build.hashing import sha256
 
 MANIFEST = "manifest.json"
+VERSION = 1
+"""Of every model that a build writes."""
 Steps = Sequence[tuple[str, int]]
 """The models of an ensemble with their pinned versions, in the order in which data flows."""
 # Read without protobuf, which a server's image need not have; the text is this project's own rendering.

@@ -15,8 +15,7 @@ from uuid import uuid4
 
 import numpy as np
 from tritonsmith import AsyncClient, Client
-from tritonsmith_build.cli import ADMIN_KEY
-from tritonsmith_build.server.keys import GRPC_HEADER, read_key
+from tritonsmith_build.server.keys import ADMIN_KEY, GRPC_HEADER, read_key
 
 from bench.places import LOGS
 from bench.repositories import PIPELINE

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.messages import VERSION
 from tritonsmith_build.pipelines import FOLDER, specs_named
 from tritonsmith_build.render import Names
+from tritonsmith_build.repository import VERSION
 from tritonsmith_build.targets import TARGETS
 
 from bench.places import LOGS, ROOT, WORK

@@ -78,6 +78,7 @@ def run(
     clients: Annotated[int, typer.Option(min=1, help="that ask meanwhile, one request at a time")] = 32,
     only: Annotated[str, typer.Option(help="drills with this in their names")] = "",
     repository: Annotated[Path, typer.Option(help="what to serve")] = _REPOSITORY,
+    cache: Annotated[bool, typer.Option(help="let Triton answer repeated texts from memory")] = False,
     document: Annotated[Path | None, typer.Option(help="write the table there, between its two marks")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="print every outcome as JSON")] = False,
@@ -89,7 +90,7 @@ def run(
     console = Console(stderr=as_json)
     task = TASKS["text-classification"]
     wanted = [drill for drill in drills(pipeline, [task.modality.step, "engine", task.step]) if only in drill.name]
-    lines = [_repeated(drill, repository, pipeline, repeats, clients, console) for drill in wanted]
+    lines = [_repeated(drill, repository, pipeline, repeats, clients, console, cache=cache) for drill in wanted]
     if as_json:
         print(json.dumps([asdict(outcome) for line in lines for outcome in line.outcomes], indent=2))  # noqa: T201
     else:
@@ -98,13 +99,16 @@ def run(
             table.add_row(*line.cells())
         console.print(table)
     if document:
-        _write(document, lines, repeats, clients)
+        _write(document, lines, repeats, clients, cache=cache)
     raise typer.Exit(0 if lines and all(line.holds for line in lines) else 1)
 
 
-def _repeated(drill: Drill, repository: Path, pipeline: str, repeats: int, clients: int, console: Console) -> Line:
+def _repeated(
+    drill: Drill, repository: Path, pipeline: str, repeats: int, clients: int, console: Console, *, cache: bool
+) -> Line:
     outcomes = []
-    with console.status(drill.name) as shown, serving(repository, [pipeline], "--no-cache", f"--restarts={_MANY}") as server:
+    options = [f"--restarts={_MANY}", *([] if cache else ["--no-cache"])]
+    with console.status(drill.name) as shown, serving(repository, [pipeline], *options) as server:
         for number in range(repeats):
             shown.update(f"{drill.name}: {number + 1} of {repeats}")
             outcomes.append(held(drill, server, pipeline, clients=clients))
@@ -123,22 +127,22 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _write(document: Path, lines: Sequence[Line], repeats: int, clients: int) -> None:
+def _write(document: Path, lines: Sequence[Line], repeats: int, clients: int, *, cache: bool) -> None:
     text = document.read_text(encoding="utf-8")
     if _BEGIN not in text or _END not in text:
         raise SmithError(f"has not the lines {_BEGIN} and {_END}", where=document)
     head, tail = text.partition(_BEGIN)[0], text.partition(_END)[2]
     rows = [HEADER, ["---"] * len(HEADER), *(line.cells() for line in lines)]
-    about = _about(repeats, clients)
+    about = _about(repeats, clients, cache=cache)
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     document.write_text(f"{head}{_BEGIN}\n\n{about}\n\n{table}\n\n{_END}{tail}", encoding="utf-8")
 
 
-def _about(repeats: int, clients: int) -> str:
-    return (
-        f"{repeats} times each under {clients} clients over gRPC, each with one request at a time, the response cache off. "
-        f"{processor()}, {cores()} cores; Triton of nvidia-pytriton {metadata.version('nvidia-pytriton')}."
-    )
+def _about(repeats: int, clients: int, *, cache: bool) -> str:
+    load = f"{repeats} times each under {clients} clients over gRPC, each with one request at a time"
+    server = f"the response cache {'on' if cache else 'off'}"
+    host = f"{processor()}, {cores()} cores; Triton of nvidia-pytriton {metadata.version('nvidia-pytriton')}"
+    return f"{load}, {server}. {host}."
 
 
 def main() -> None:

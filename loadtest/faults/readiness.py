@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 import time
-import urllib.error
 import urllib.request
-from types import TracebackType
-from typing import Self
+
+from load.repeating import Repeating
 
 _PAUSE = 0.02
 
 
-class Readiness:
+class Readiness(Repeating):
     """Asks ``/readyz`` while its context lasts."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(_PAUSE)
         self._url = f"{url}/readyz"
         self.seen: list[tuple[float, bool]] = []
         """When it answered, by ``time.monotonic``, and whether it said yes."""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(_PAUSE):
-            ready = self._ready()
-            self.seen.append((time.monotonic(), ready))
+    def turn(self) -> None:
+        """Ask once."""
+        ready = self._ready()
+        self.seen.append((time.monotonic(), ready))
 
     def _ready(self) -> bool:
         try:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import psutil
 from tritonsmith_build.server.preflight import SHARED_MEMORY
 from tritonsmith_build.server.stubs import stubs_of
+
+from load.repeating import Repeating
 
 _PAUSE = 1.0
 
@@ -42,26 +41,17 @@ class Reading:
         return sum(held.mib for held in self.processes.values())
 
 
-class Watched:
+class Watched(Repeating):
     """Reads what a process and all below it hold while its context lasts."""
 
     def __init__(self, pid: int, *, pause: float = _PAUSE) -> None:
-        self._process, self._pause = psutil.Process(pid), pause
+        super().__init__(pause)
+        self._process = psutil.Process(pid)
         self.readings: list[Reading] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(self._pause):
-            self.readings.append(self._read())
+    def turn(self) -> None:
+        """Read once."""
+        self.readings.append(self._read())
 
     def _read(self) -> Reading:
         steps = {stub.pid: stub for child in self._process.children() for stub in stubs_of(child.pid)}

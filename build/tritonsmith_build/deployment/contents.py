@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.pack import VERSION, Content, hash_of, members
-from tritonsmith_build.repository import MANIFEST, has_task, pipeline_steps
+from tritonsmith_build.pack import Content, hash_of, members
+from tritonsmith_build.repository import MANIFEST, VERSION, has_task, pipeline_steps
 
 
 @dataclass(frozen=True)

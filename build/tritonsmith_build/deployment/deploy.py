@@ -11,8 +11,7 @@ from tritonsmith_build.deployment.copy import Copy
 from tritonsmith_build.deployment.locked import locked
 from tritonsmith_build.deployment.record import RECORD, Deployed, Version, now, read_record, write_record
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.pack import VERSION
-from tritonsmith_build.repository import pipeline_steps
+from tritonsmith_build.repository import VERSION, pipeline_steps
 
 
 @dataclass(frozen=True)

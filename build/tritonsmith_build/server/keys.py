@@ -19,6 +19,8 @@ GRPC_HEADER = f"triton-grpc-protocol-{HEADER}"
 RESTRICTED = ("model-repository", "shared-memory", "trace", "logging")
 """Triton's names for what needs the key. What a caller of a pipeline needs is free: inference, metadata, configurations, health
 and statistics."""
+ADMIN_KEY = Path(".tritonsmith/admin.key")
+"""Where a server of this folder has it, unless it is told otherwise."""
 _BYTES = 32
 _SAFE = re.compile(r"[A-Za-z0-9_-]{16,}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO

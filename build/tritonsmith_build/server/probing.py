@@ -73,7 +73,8 @@ class Probe:
             return fault("dead", f"fails: {said(error)}", sure=error.code == _OURS)
         except TimeoutError:
             moved = before is not None and self._answered(step) != before
-            return None if moved else fault("hung", f"has answered nothing for {self.timeout:g} s")
+            # Not sure: one large batch may take as long.
+            return None if moved else fault("hung", f"has answered nothing for {self.timeout:g} s", sure=False)
         except OSError as error:
             return Fault(pipeline.name, (), "silent", f"the server does not answer ({error})", sure=False)
         differs = canary.differs(answer)

@@ -122,18 +122,18 @@ class Supervisor:
         for name, (future, start) in list(self._asked.items()):
             if future.done():
                 del self._asked[name]
-                self._due = self._next_round()
                 fault = future.result()
                 self._signs[name] = self._signs[name] + 1 if fault else 0
                 if fault is None:
                     self._status.set(name, seconds=time.monotonic() - start)
                 elif fault.sure or self._signs[name] >= _UNSURE:
                     yield fault
-                else:
-                    self._due = time.monotonic()  # ask again at once
+                self._due = self._next_round()
 
     def _next_round(self) -> float:
         now = time.monotonic()
+        if any(self._signs.values()):
+            return now  # a sign that is unsure is soon made sure, or not
         return now + max(self._rules.every, (now - self._begun) / _SHARE)
 
     # What is done about it

