@@ -64,7 +64,7 @@ class Probe:
         def fault(kind: str, reason: str, *, sure: bool = True) -> Fault:
             return Fault(pipeline.name, (step.model,), kind, f"{step.model} {reason}", sure)
 
-        before = self._answered(step)
+        before = self._answered(step.model, step.version)
         try:
             answer = infer(self.url, step.model, canary.inputs, version=step.version, timeout=self.timeout)
         except urllib.error.HTTPError as error:
@@ -72,7 +72,7 @@ class Probe:
                 return None
             return fault("dead", f"fails: {said(error)}", sure=error.code == _OURS)
         except TimeoutError:
-            moved = before is not None and self._answered(step) != before
+            moved = before is not None and self._answered(step.model, step.version) != before
             # Not sure: one large batch may take as long.
             return None if moved else fault("hung", f"has answered nothing for {self.timeout:g} s", sure=False)
         except OSError as error:
@@ -80,15 +80,17 @@ class Probe:
         differs = canary.differs(answer)
         return fault("wrong", differs) if differs else None
 
-    def _answered(self, step: Step) -> Any:
-        """How many requests a step has been through, None where Triton does not say."""
+    def _answered(self, model: str, version: int | None = None) -> Any:
+        """How many requests a model has been through, None where Triton does not say."""
+        of_version = f"/versions/{version}" if version else ""
         try:
-            about = get(f"{self.url}/v2/models/{step.model}/versions/{step.version}/stats", timeout=self.timeout)
+            about = get(f"{self.url}/v2/models/{model}{of_version}/stats", timeout=self.timeout)
         except OSError:
             return None
         return [entry["inference_stats"][outcome]["count"] for entry in about["model_stats"] for outcome in ("success", "fail")]
 
     def _of_whole(self, pipeline: Pipeline) -> Fault | None:
+        before = self._answered(pipeline.name)
         try:
             answer = infer(self.url, pipeline.name, question(pipeline.config, unique=uuid.uuid4().bytes), timeout=self.timeout)
         except urllib.error.HTTPError as error:
@@ -96,6 +98,8 @@ class Probe:
                 return None
             return Fault(pipeline.name, (), "silent", f"{pipeline.name} fails: {said(error)}", sure=False)
         except OSError as error:
+            if isinstance(error, TimeoutError) and before is not None and self._answered(pipeline.name) != before:
+                return None  # others are answered; its turn did not come in time
             return Fault(pipeline.name, (), "silent", f"{pipeline.name} does not answer ({error})", sure=False)
         return None if answer else Fault(pipeline.name, (), "silent", f"{pipeline.name} answers nothing")
 

@@ -88,10 +88,11 @@ def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> Non
     ):
         for name in server.pipelines:
             status.set(name)
+        probe = Probe(wanted.ports.http_url, wanted.repository, wanted.target, wanted.rules.timeout)
+        supervisor = Supervisor(server, probe, wanted.rules, events, status, lambda: wanted.look(TritonInstall.found()))
         for line in [_as_json(server)] if as_json else _as_text(server):
             print(line, flush=True)  # noqa: T201 (what scripts wait for)
-        probe = Probe(wanted.ports.http_url, wanted.repository, wanted.target, wanted.rules.timeout)
-        Supervisor(server, probe, wanted.rules, events, status, lambda: wanted.look(TritonInstall.found())).run(stop)
+        supervisor.run(stop)
         status.keep({})  # not ready: the requests in flight are the last
         say("finishing the requests in flight (Ctrl-C again to end at once)")
 

@@ -61,13 +61,13 @@ class Supervisor:
         self._asked: dict[str, tuple[Future[Fault | None], float]] = {}
         self._signs: Counter[str] = Counter()
         self._calls, self._quiet, self._due = 0, 0, 0.0
+        self._look()  # everything has just answered
 
     def run(self, stop: StopSignals) -> None:
         """Return when told to stop, or raise KeyboardInterrupt. Raises SmithError where nothing helps."""
         self._stop = stop
         pool = ThreadPoolExecutor(thread_name_prefix="canary")
         try:
-            self._look()  # everything has just answered
             while not self._server.pause(_TICK, stop, self._processes.descriptors):
                 self._status.beat()
                 if fault := self._fault():
