@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import tomli_w
+from tritonsmith_build.errors import SmithError
 
 from load.serving import serving
 
@@ -40,3 +45,14 @@ def locust(scenario: Path, target: Target, report: Path, *, seconds: float) -> i
         *(["--metrics-url", target.metrics_url] if target.metrics_url else []),
     ]
     return subprocess.run(command, check=False, timeout=2 * seconds + 300).returncode
+
+
+def loaded(target: Target, pipeline: str, folder: Path, load: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a scenario of one pipeline, whatever its limits say. Raises SmithError where no load could be sent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scenario = folder / "scenario.toml"
+    scenario.write_text(tomli_w.dumps({"load": load, "pipelines": [{"name": pipeline}]}), encoding="utf-8")
+    if locust(scenario, target, folder, seconds=load["seconds"]) not in (0, 1):
+        raise SmithError("the load could not be sent", where=pipeline, fix="see the lines above")
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return content

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
-import tomli_w
-from tritonsmith.errors import OverloadedError
 from tritonsmith.transport import Address, transport_to
-from tritonsmith_build.errors import SmithError
 from tritonsmith_build.profiling.levels import percentile
 
+from load import h2load
 from load.gates import Gate
-from load.locusting import Target, locust
+from load.h2load import Sent
+from load.items import pool_of
+from load.locusting import Target
 from load.memory import Watched
 from load.probing import Probing, recovered_after, usual
+from load.scenario import Asked
 
 TIMES = 3
 """Of the saturated throughput."""
 _SATURATING = 48
 """Callers in a closed loop that a small server cannot keep up with."""
-_STREAMS = 8
 _QUEUE = re.compile(r"max_queue_size: \d+")
-_REFUSED = OverloadedError.__name__
 _QUIET_SECONDS = 3.0
 _AFTER_SECONDS = 6.0
+_WARM = 0.25
+"""Of a load: queues fill, and buffers grow to what it needs."""
+Requests = Sequence[Sequence[str]]
+"""The texts of each."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,6 @@ class Overload:
     other_errors: int
     answered_p99_ms: float
     refused_p99_ms: float
-    """Of callers beside the load, whose clients are not busy with it."""
     max_queue_size: int
     queue_ms: float
     """How long a full queue takes, or a request may wait in it, whichever is less."""
@@ -75,11 +78,16 @@ def _at_most(name: str, limit: float, value: float) -> Gate:
     return Gate(name, limit, value, value <= limit)
 
 
-def saturated(target: Target, pipeline: str, folder: Path, *, seconds: float) -> float:
-    """How many requests a second a server answers at most; ``folder`` keeps the report."""
-    closed = {"seconds": seconds, "users": _SATURATING}
-    rate: float = loaded(target, pipeline, folder / "saturated", closed)["totals"]["requests_per_second"]
-    return rate
+def requests(texts: int) -> list[list[str]]:
+    """One of so many texts for each process that sends; the texts, of many lengths, go round."""
+    pool = cycle(pool_of(Asked(name="texts"), ["TEXT"]))
+    return [[*islice(pool, texts)] for _ in range(h2load.PROCESSES)]
+
+
+def saturated(target: Target, pipeline: str, asked: Requests, folder: Path, *, seconds: float) -> float:
+    """How many requests a second a server answers at most; ``folder`` keeps what was sent."""
+    sent = h2load.closed_loop(_url(target, pipeline), asked, folder / "saturated", callers=_SATURATING, seconds=seconds)
+    return per_second(sent)
 
 
 def with_queue(repository: Path, pipeline: str, requests: int, folder: Path) -> Path:
@@ -93,47 +101,53 @@ def with_queue(repository: Path, pipeline: str, requests: int, folder: Path) -> 
     return folder
 
 
-def overload(target: Target, pipeline: str, saturated: float, folder: Path, *, seconds: float) -> Overload:
-    """Send a server of this machine three times what saturates it, and wait for rest; ``folder`` keeps the report."""
+def overload(target: Target, pipeline: str, asked: Requests, saturated: float, folder: Path, *, seconds: float) -> Overload:
+    """Send a server of this machine three times what saturates it, and wait for rest; ``folder`` keeps what was sent."""
     assert target.pid is not None
-    offered = TIMES * saturated
-    opened = {"seconds": seconds, "users": _STREAMS, "loop": "open", "rate": offered}
     with Probing(target.url, pipeline) as probing, Watched(target.pid) as memory:
         time.sleep(_QUIET_SECONDS)
         before = usual(probing.probes)
-        begun = time.time()
-        result = loaded(target, pipeline, folder / "overloaded", opened)
-        end = result["ended"]
+        url, rate = _url(target, pipeline), TIMES * saturated
+        sent = h2load.open_loop(url, asked, folder / "overloaded", rate=rate, seconds=seconds)
         time.sleep(_AFTER_SECONDS)
-    rows = {row["name"].rpartition("] ")[2]: row for row in result["rows"]}
-    refused = rows[_REFUSED]["requests"] if _REFUSED in rows else 0
-    told = [1000 * (one.ended - one.sent) for one in probing.probes if begun <= one.sent < end and one.error is OverloadedError]
-    totals, queue = result["totals"], _queue(target, pipeline)
+    begun, end = sent[0].at, sent[-1].at
+    answered, refused = _answered(sent), [one for one in sent if one.status == HTTPStatus.SERVICE_UNAVAILABLE]
+    queue = _queue(target, pipeline)
     return Overload(
         saturated_per_second=saturated,
-        offered_per_second=totals["requests"] / totals["seconds"],
-        answered_per_second=totals["requests_per_second"],
-        refused=refused,
-        other_errors=totals["errors"] - refused,
-        answered_p99_ms=totals["p99_ms"],
-        refused_p99_ms=percentile(told, 99) or math.inf,
+        offered_per_second=len(sent) / (end - begun),
+        answered_per_second=per_second(sent),
+        refused=len(refused),
+        other_errors=len(sent) - len(answered) - len(refused),
+        answered_p99_ms=_p99_ms(answered),
+        refused_p99_ms=_p99_ms(refused),
         max_queue_size=queue.requests,
         queue_ms=min(1000 * queue.requests / saturated, queue.timeout_ms),
         usual_ms=1000 * before,
         recovered_seconds=recovered_after(probing.probes, end, 2 * before),
-        memory_share=memory.near(end) / memory.near(begun + (end - begun) / 4),
+        memory_share=memory.near(end) / memory.near(begun + _WARM * (end - begun)),
     )
 
 
-def loaded(target: Target, pipeline: str, folder: Path, load: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a scenario of one pipeline, whatever its limits say. Raises SmithError where no load could be sent."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scenario = folder / "scenario.toml"
-    scenario.write_text(tomli_w.dumps({"load": load, "pipelines": [{"name": pipeline}]}), encoding="utf-8")
-    if locust(scenario, target, folder, seconds=load["seconds"]) not in (0, 1):
-        raise SmithError("the load could not be sent", where=pipeline, fix="see the lines above")
-    content: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return content
+def _url(target: Target, pipeline: str) -> str:
+    return f"{target.url}/v2/models/{pipeline}/infer"
+
+
+def _answered(sent: Sequence[Sent]) -> list[Sent]:
+    return [one for one in sent if one.status == HTTPStatus.OK]
+
+
+def per_second(sent: Sequence[Sent]) -> float:
+    """Answered a second, once the queues are full and until the last was sent."""
+    begun, end = sent[0].at, sent[-1].at
+    warm = begun + _WARM * (end - begun)
+    return sum(warm <= one.ended <= end for one in _answered(sent)) / (end - warm)
+
+
+def _p99_ms(sent: Sequence[Sent]) -> float:
+    """Endless where there was none: who refuses nothing was not overloaded."""
+    seconds = percentile([one.seconds for one in sent], 99)
+    return math.inf if seconds is None else 1000 * seconds
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""Callers beside the load: each sends one request after another, and when each was answered."""
+"""A caller beside the load, who sends one request after another, and when each was answered."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Sequence
@@ -12,8 +11,7 @@ from statistics import median
 from types import TracebackType
 from typing import Self
 
-from tritonsmith import AsyncClient
-from tritonsmith.client import AsyncPipeline
+from tritonsmith import Client
 from tritonsmith.errors import TritonsmithError
 
 _PAUSE = 0.05
@@ -35,13 +33,16 @@ class Probe:
 
 
 class Probing:
-    """So many callers ask a pipeline of texts from one thread while the context lasts, each time something new."""
+    """Asks a pipeline of texts from a thread while the context lasts, each time something new.
 
-    def __init__(self, url: str, pipeline: str, callers: int = 4) -> None:
-        self._url, self._pipeline, self._callers = url, pipeline, callers
+    One caller alone: several would now and then wait for each other, on a server at rest too.
+    """
+
+    def __init__(self, url: str, pipeline: str) -> None:
+        self._url, self._pipeline = url, pipeline
         self.probes: list[Probe] = []
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._ask()), name="probing")
+        self._thread = threading.Thread(target=self._ask, name="probing")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -51,22 +52,19 @@ class Probing:
         self._stop.set()
         self._thread.join()
 
-    async def _ask(self) -> None:
-        async with AsyncClient(self._url) as client:
-            pipe = await client.pipeline(self._pipeline)
-            await asyncio.gather(*(self._one(pipe, caller) for caller in range(self._callers)))
-
-    async def _one(self, pipe: AsyncPipeline, caller: int) -> None:
-        for number in count():
-            if self._stop.is_set():
-                return
-            sent, error = time.time(), None
-            try:
-                await pipe(f"Is anybody there, asks {caller} for the {number}th time?")
-            except TritonsmithError as raised:
-                error = type(raised)
-            self.probes.append(Probe(sent, time.time(), error))
-            await asyncio.sleep(_PAUSE)
+    def _ask(self) -> None:
+        with Client(self._url) as client:
+            pipe = client.pipeline(self._pipeline)
+            for number in count():
+                if self._stop.is_set():
+                    return
+                sent, error = time.time(), None
+                try:
+                    pipe(f"Is anybody there, and for the {number}th time?")
+                except TritonsmithError as raised:
+                    error = type(raised)
+                self.probes.append(Probe(sent, time.time(), error))
+                time.sleep(_PAUSE)
 
 
 def usual(probes: Sequence[Probe]) -> float:

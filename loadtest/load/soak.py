@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import median
 
 from load.gates import Gate
-from load.locusting import Target
+from load.locusting import Target, loaded
 from load.memory import Reading, Watched, slope
-from load.overload import loaded
 
 _STREAMS = 8
+_SATURATING = 48
+"""Callers in a closed loop that a small server cannot keep up with."""
 _WARM = 0.25
 """Of the time: buffers, pools and caches grow to what the load needs."""
 MIB_A_MINUTE = 1.0
@@ -43,6 +44,12 @@ class Soak:
             *(_at_most(f"{name}: open files", 0, more) for name, more in self.files.items()),
             _at_most("segments of shared memory", 0, self.segments),
         ]
+
+
+def saturated(target: Target, pipeline: str, folder: Path, *, seconds: float) -> float:
+    """How many requests a second of these a server answers at most; ``folder`` keeps the report."""
+    rate: float = loaded(target, pipeline, folder, {"seconds": seconds, "users": _SATURATING})["totals"]["requests_per_second"]
+    return rate
 
 
 def soak(target: Target, pipeline: str, rate: float, folder: Path, *, seconds: float) -> Soak:

@@ -28,6 +28,9 @@ class CpuEngine:
     one size, and the output whatever comes of it, a row an image.
     """
 
+    NICE = 10
+    """It gives way to the server and to the steps around it: they are quick, and each request needs them, to be refused too."""
+
     def __init__(self, run: Run, settings: EngineSettings, *, count: Count, about: str = "") -> None:
         self._run, self._settings, self._count, self.about = run, settings, count, about
 

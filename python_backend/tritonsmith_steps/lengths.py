@@ -20,7 +20,7 @@ _EXTRA = 32
 _UNEVEN = 1.2
 """A part may be larger than its share by this."""
 _MOST = 2048
-"""Tokens of a part: OpenVINO keeps the memory that its largest shape took."""
+"""Tokens of a part: a runtime keeps the memory that its largest shapes took."""
 
 
 @dataclass(frozen=True)

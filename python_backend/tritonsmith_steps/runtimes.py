@@ -3,7 +3,8 @@
 OpenVINO and ONNX Runtime read the same file. ``bf16`` is the type that OpenVINO works in where the file says FP32: half the
 memory traffic and, where the CPU has AMX or AVX-512 BF16, several times the speed.
 
-OpenVINO gets a batch in parts of like length, and works on as many parts at once as it has groups of cores.
+Both get a batch in parts of like length. OpenVINO works on as many parts at once as it has groups of cores, ONNX Runtime on
+one after the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.cores import cores
-from tritonsmith_steps.lengths import Part, by_length, in_order
+from tritonsmith_steps.lengths import by_length, in_order
 
 FILE = "engines.json"
 _OPTIONS = {
@@ -105,23 +106,18 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
     idle: SimpleQueue[Any] = SimpleQueue()
     for _ in range(streams):
         idle.put(model.create_infer_request())
-    pool = ThreadPoolExecutor(streams)
 
     # Not by OpenVINO's own AsyncInferQueue: after one failed request it refuses all others.
-    def answered(part: Part) -> tuple[Part, NDArray[np.float32]]:
+    def infer(batch: Arrays) -> NDArray[np.float32]:
         request = idle.get()
         try:
-            request.infer(part.batch, share_inputs=True)
-            return part, request.get_output_tensor().data.copy()
+            request.infer(batch, share_inputs=True)
+            output: NDArray[np.float32] = request.get_output_tensor().data.copy()
+            return output
         finally:
             idle.put(request)
 
-    def run(batch: Arrays) -> NDArray[np.float32]:
-        under_way = [pool.submit(answered, part) for part in by_length(batch, streams)]
-        wait(under_way)
-        return in_order([one.result() for one in under_way], batch)
-
-    return run
+    return _in_parts(infer, streams)
 
 
 def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
@@ -129,9 +125,22 @@ def _onnxruntime(file: Path, compute: str, threads: int) -> Run:
         raise UnavailableError(f"ONNX Runtime has no {compute} on a CPU")
     session = session_from_file(file, threads=threads)
 
-    def run(batch: Arrays) -> NDArray[np.float32]:
+    def infer(batch: Arrays) -> NDArray[np.float32]:
         output: NDArray[np.float32] = session.run(None, batch)[0]
         return output
+
+    return _in_parts(infer, workers=1)
+
+
+def _in_parts(infer: Run, workers: int) -> Run:
+    """What runs a batch in parts of like length, on so many at once."""
+    pool = ThreadPoolExecutor(workers)
+
+    def run(batch: Arrays) -> NDArray[np.float32]:
+        parts = by_length(batch, workers)
+        under_way = [pool.submit(infer, part.batch) for part in parts]
+        wait(under_way)
+        return in_order([(part, one.result()) for part, one in zip(parts, under_way, strict=True)], batch)
 
     return run
 

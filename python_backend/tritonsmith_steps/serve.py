@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,18 +25,29 @@ METRICS = {
 
 
 class _Meters:
-    """Counters in Triton's own metrics page, one of each kind per model; made when first counted."""
+    """Counters in Triton's own metrics page, one of each kind per model; made when first counted.
+
+    Triton is told once a batch: each telling is a message to its process and back.
+    """
 
     def __init__(self, model: str) -> None:
         self._model = model
         self._made: dict[str, tuple[Any, Any]] = {}
+        self._counted: Counter[str] = Counter()
 
     def __call__(self, name: str, amount: int) -> None:
-        if name not in self._made:
-            title, description = METRICS[name]
-            family = pb_utils.MetricFamily(name=title, description=description, kind=pb_utils.MetricFamily.COUNTER)
-            self._made[name] = (family, family.Metric(labels={"model": self._model}))
-        self._made[name][1].increment(amount)
+        self._counted[name] += amount
+
+    def tell(self) -> None:
+        """Add what was counted since the last time."""
+        for name, amount in self._counted.items():
+            if name not in self._made:
+                title, description = METRICS[name]
+                family = pb_utils.MetricFamily(name=title, description=description, kind=pb_utils.MetricFamily.COUNTER)
+                self._made[name] = (family, family.Metric(labels={"model": self._model}))
+            if amount:
+                self._made[name][1].increment(amount)
+        self._counted.clear()
 
 
 def triton_model(step: str) -> type:
@@ -46,8 +59,11 @@ def triton_model(step: str) -> type:
             parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
             folder = Path(args["model_repository"]) / args["model_version"]
             self._inputs = [tensor["name"] for tensor in config["input"]]
+            self._meters = _Meters(args["model_name"])
             try:
-                made = import_module(f"tritonsmith_steps.{step}").STEP.load(folder, parameters, _Meters(args["model_name"]))
+                kind = import_module(f"tritonsmith_steps.{step}").STEP
+                os.nice(getattr(kind, "NICE", 0))
+                made = kind.load(folder, parameters, self._meters)
             except Exception as error:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
             if about := getattr(made, "about", ""):
@@ -56,7 +72,9 @@ def triton_model(step: str) -> type:
 
         def execute(self, requests: list[Any]) -> list[Any]:
             try:
-                return [_response(result) for result in self._step([self._arrays(request) for request in requests])]
+                results = self._step([self._arrays(request) for request in requests])
+                self._meters.tell()
+                return [_response(result) for result in results]
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
                 pb_utils.Logger.log_error(traceback.format_exc())

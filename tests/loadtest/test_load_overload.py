@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from load.overload import Overload, with_queue
+from load.h2load import Sent
+from load.overload import Overload, per_second, with_queue
 from load.probing import Probe, recovered_after, usual
 from tritonsmith.errors import OverloadedError
 
@@ -86,3 +87,11 @@ def test_a_queue_is_sized_in_a_copy_and_the_original_stays(tmp_path: Path) -> No
         "moods_engine/1/model.onnx": "max_queue_size: 256",
         "other_engine/config.pbtxt": "max_queue_size: 256",
     }
+
+
+def test_what_is_answered_counts_once_the_queues_are_full_and_until_the_last_was_sent() -> None:
+    at_start = [Sent(0.1 * number, 200, 0.01) for number in range(10)]
+    full = [Sent(1 + number, 200, 0.5) for number in range(4)]
+    refused = [Sent(1 + number, 503, 0.01) for number in range(4)]
+    last = [Sent(4, 200, 2)]  # answered after the load
+    assert per_second([*at_start, *full, *refused, *last]) == pytest.approx(3 / 3)  # of 1.5, 2.5 and 3.5 s

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 from tritonsmith_steps import runtimes
 from tritonsmith_steps.lengths import Part, by_length, in_order
-from tritonsmith_steps.runtimes import PLAIN, Choice, opened
+from tritonsmith_steps.runtimes import Choice, opened, session_from_file
 
 
 def rounded(length: int) -> int:
@@ -135,17 +136,30 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def plain(file: Path, whole: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """The whole batch in one go."""
+    output: NDArray[Any] = session_from_file(file).run(None, whole)[0]
+    return output
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_parts_answer_as_one_engine_does(file: Path, threads: int) -> None:
-    parted, plain = opened(Choice("openvino", "fp32"), file, threads=threads), opened(PLAIN, file)
+def test_parts_answer_as_one_engine_does(file: Path, runtime: str, threads: int) -> None:
+    parted = opened(Choice(runtime, "fp32"), file, threads=threads)
     for lengths in ([3], [9, 2], [17, 4, 30, 1, 8, 8], [12]):
         whole = batch(lengths)
-        np.testing.assert_allclose(parted(whole), plain(whole), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(parted(whole), plain(file, whole), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("threads", "groups"), [(1, 1), (2, 1), (4, 1), (5, 2), (16, 4)])
-def test_up_to_four_cores_work_together_on_a_part(
-    file: Path, monkeypatch: pytest.MonkeyPatch, threads: int, groups: int
+@pytest.mark.parametrize(
+    ("runtime", "threads", "groups"),
+    [
+        *(("openvino", threads, groups) for threads, groups in [(1, 1), (2, 1), (4, 1), (5, 2), (16, 4)]),
+        *(("onnxruntime", threads, 1) for threads in (1, 4, 16)),
+    ],
+)
+def test_how_many_parts_are_worked_on_at_once(
+    file: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, threads: int, groups: int
 ) -> None:
     asked = []
 
@@ -154,17 +168,18 @@ def test_up_to_four_cores_work_together_on_a_part(
         return by_length(whole, workers)
 
     monkeypatch.setattr(runtimes, "by_length", noted)
-    opened(Choice("openvino", "fp32"), file, threads=threads)(batch([9, 2, 5]))
+    opened(Choice(runtime, "fp32"), file, threads=threads)(batch([9, 2, 5]))
     assert asked == [groups]
 
 
-def test_after_a_batch_that_fails_the_next_is_answered(file: Path) -> None:
-    run, plain = opened(Choice("openvino", "fp32"), file, threads=2), opened(PLAIN, file)
+@pytest.mark.parametrize(("runtime", "raised"), [("openvino", RuntimeError), ("onnxruntime", InvalidArgument)])
+def test_after_a_batch_that_fails_the_next_is_answered(file: Path, runtime: str, raised: type[Exception]) -> None:
+    run = opened(Choice(runtime, "fp32"), file, threads=2)
     good = batch([9, 2, 5])
     for _ in range(3):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(raised):
             run({**good, "unheard_of": good["input_ids"]})
-        np.testing.assert_allclose(run(good), plain(good), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(run(good), plain(file, good), rtol=1e-5, atol=1e-5)
 
 
 @given(st.integers(1, 9), st.integers(1, 5))

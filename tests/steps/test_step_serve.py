@@ -31,7 +31,7 @@ def model(
     parameters: dict[str, str] | None = None,
 ) -> Any:
     """A ``model.py`` as Triton starts it, its version folder ``1`` with a ``step.json``."""
-    (repository / "1").mkdir(exist_ok=True)
+    (repository / "1").mkdir(parents=True, exist_ok=True)
     (repository / "1" / "step.json").write_text(json.dumps(settings))
     config = {
         "input": [{"name": name} for name in inputs],
@@ -132,6 +132,21 @@ def test_counts_add_up_on_tritons_metrics_page_under_the_models_name(triton: Tri
         ("tritonsmith_truncated_inputs_total", "demo_tokenize"): 1,
     }
     assert set(triton.pb_utils.MADE.values()) == {1}
+    # Once a batch, and only of what there is.
+    assert dict(triton.pb_utils.TOLD) == {
+        "tritonsmith_tokens_total": 2,
+        "tritonsmith_padding_tokens_total": 1,
+        "tritonsmith_truncated_inputs_total": 1,
+    }
+
+
+def test_only_an_engine_gives_way_to_the_others(triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(triton.serve.os, "nice", given.append)
+    for step in ("tokenize", "engine"):
+        with pytest.raises(triton.pb_utils.TritonModelException):  # there is nothing to load
+            model(triton, step, tmp_path / step, inputs=[], settings={})
+    assert given == [0, 10]
 
 
 @pytest.mark.parametrize("step", ["tokenize", "engine", *sorted({task.step for task in TASKS.values()})])

@@ -10,6 +10,8 @@ METRICS: Counter[tuple[str, str]] = Counter()
 """By metric and model."""
 MADE: Counter[str] = Counter()
 """How often each metric family was made."""
+TOLD: Counter[str] = Counter()
+"""How often each metric family was told something."""
 LOG: list[str] = []
 
 
@@ -87,6 +89,7 @@ class _Metric:
         if value < 0:
             raise ValueError("a counter can only go up")
         METRICS[self._key] += value
+        TOLD[self._key[0]] += 1
 
 
 class MetricFamily:
