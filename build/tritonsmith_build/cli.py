@@ -253,6 +253,8 @@ def serve(
         Path, typer.Option(help="with the key for loading, unloading and sharing memory; made if missing")
     ] = ADMIN_KEY,
     restarts: Annotated[int, typer.Option(min=0, help="of Triton within ten minutes, before giving up")] = 5,
+    tls_cert: Annotated[Path | None, typer.Option(help="encrypts gRPC: the server's certificate, PEM")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="the certificate's key, PEM, which others may not read")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run Triton until SIGTERM or Ctrl-C, and mend what breaks meanwhile.
@@ -265,13 +267,15 @@ def serve(
     from tritonsmith_build.server.serve import Wanted, default_log, events_beside
     from tritonsmith_build.server.serve import serve as run
     from tritonsmith_build.server.supervisor import Rules
+    from tritonsmith_build.server.tls import tls_of
 
-    ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port)
+    tls = tls_of(tls_cert, tls_key)
+    ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port, tls=tls is not None)
     names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
     log = log or default_log(ports)
     rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts))
     say = _sayer(error_console if as_json else console)
-    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file)
+    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls)
     run(wanted, say, to_file(events_beside(log), say), as_json=as_json)
 
 

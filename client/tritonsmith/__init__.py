@@ -4,6 +4,7 @@ from tritonsmith.client import AsyncClient, AsyncPipeline, Client, Pipeline
 from tritonsmith.errors import (
     InvalidInputError,
     ModelNotFoundError,
+    NotAllowedError,
     OverloadedError,
     RequestTimeoutError,
     ServerError,
@@ -18,6 +19,7 @@ __all__ = [
     "Client",
     "InvalidInputError",
     "ModelNotFoundError",
+    "NotAllowedError",
     "OverloadedError",
     "Pipeline",
     "RequestTimeoutError",

@@ -5,6 +5,7 @@ import tritonsmith
 from tritonsmith import (
     InvalidInputError,
     ModelNotFoundError,
+    NotAllowedError,
     OverloadedError,
     RequestTimeoutError,
     ServerError,
@@ -50,6 +51,15 @@ REPLIES = {
     ),
     "no such host": ("UNAVAILABLE", "DNS resolution failed for nowhere:8001: Domain name not found", ServerUnreachableError),
     "hung up": ("UNAVAILABLE", "Socket closed", ServerUnreachableError),
+    "too often, HTTP": ("429", "more requests than 2 a second; try again later", OverloadedError),
+    "too often, gRPC": ("UNAVAILABLE", "Received http2 header with status: 429", OverloadedError),
+    "no key, HTTP": ("401", "a key is needed", NotAllowedError),
+    "no key, gRPC": ("UNAUTHENTICATED", "Received http2 header with status: 401", NotAllowedError),
+    "forbidden, HTTP": ("403", "Forbidden", NotAllowedError),
+    "forbidden, gRPC": ("PERMISSION_DENIED", "Received http2 header with status: 403", NotAllowedError),
+    "too large": ("413", "the request is larger than 16m", InvalidInputError),
+    "only a proxy, HTTP": ("502", "Triton does not answer", ServerUnreachableError),
+    "only a proxy, gRPC": ("UNAVAILABLE", "Received http2 header with status: 502", ServerUnreachableError),
     "nothing said": ("", "", ServerError),
 }
 
@@ -83,5 +93,5 @@ def test_a_part_of_a_longer_list_counts_from_the_lists_beginning(item: int | Non
 
 def test_one_except_clause_catches_every_error() -> None:
     kinds = [getattr(tritonsmith, name) for name in tritonsmith.__all__ if name.endswith("Error")]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     assert all(issubclass(kind, TritonsmithError) for kind in kinds)

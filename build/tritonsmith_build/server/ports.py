@@ -19,13 +19,15 @@ class Ports:
     metrics: int
     health: int
     """The supervisor's own."""
+    tls: bool = False
+    """Whether gRPC is encrypted."""
 
     @classmethod
-    def free(cls, host: str, *, http: int = 0, grpc: int = 0, metrics: int = 0, health: int = 0) -> Ports:
+    def free(cls, host: str, *, http: int = 0, grpc: int = 0, metrics: int = 0, health: int = 0, tls: bool = False) -> Ports:
         """The given ports, a free one for each 0. Raises SmithError for one that is taken."""
         wanted = {"http": http, "grpc": grpc, "metrics": metrics, "health": health}
         with _Held(host) as held:
-            return cls(host, **{name: held.take(f"{name}-port", port) for name, port in wanted.items()})
+            return cls(host, **{name: held.take(f"{name}-port", port) for name, port in wanted.items()}, tls=tls)
 
     @property
     def loopback(self) -> bool:
@@ -43,7 +45,7 @@ class Ports:
     @property
     def grpc_url(self) -> str:
         """For a client on this machine."""
-        return f"grpc://{self._reach}:{self.grpc}"
+        return f"{'grpcs' if self.tls else 'grpc'}://{self._reach}:{self.grpc}"
 
     @property
     def metrics_url(self) -> str:

@@ -26,6 +26,7 @@ from tritonsmith_build.server.plans import gpus
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.preflight import SHARED_MEMORY
 from tritonsmith_build.server.stopping import StopSignals
+from tritonsmith_build.server.tls import Tls
 from tritonsmith_build.server.topology import Pipeline, loaded, topology
 
 CACHE_BYTES = 64 * 2**20
@@ -61,9 +62,10 @@ class TritonServer:
         config_name: str = "cpu",
         backend_options: Sequence[str] = (),
         key: str = "",
+        tls: Tls | None = None,
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
-        self._key = key
+        self._key, self._tls = key, tls
         self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
@@ -118,7 +120,8 @@ class TritonServer:
             *(f"--load-model={name}" for name in self.pipelines),
         ]
         flags = [f"--{option}={value}" for option, value in options.items()]
-        return [str(self._install.binary), *flags, *keys.flags(self._key), "--disable-auto-complete-config", *repeated]
+        tls = self._tls.flags() if self._tls else []
+        return [str(self._install.binary), *flags, *keys.flags(self._key), *tls, "--disable-auto-complete-config", *repeated]
 
     def _environment(self) -> dict[str, str]:
         # The steps run in the environment whose bin comes first on PATH.

@@ -19,6 +19,7 @@ from tritonsmith_build.server.probing import Probe
 from tritonsmith_build.server.process import TritonServer
 from tritonsmith_build.server.stopping import StopSignals
 from tritonsmith_build.server.supervisor import Rules, Supervisor
+from tritonsmith_build.server.tls import Tls
 
 TARGETS = {"cpu": "cpu", "onnxruntime": "onnxruntime", "tensorrt": "host-tensorrt"}
 """By target, the name of the configurations that Triton is to prefer to ``config.pbtxt``."""
@@ -40,6 +41,8 @@ class Wanted:
     rules: Rules = field(default_factory=Rules)
     key_file: Path | None = None
     """With the key to what is no caller's; where there is none, everybody may load and unload."""
+    tls: Tls | None = None
+    """Of gRPC."""
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
@@ -65,6 +68,7 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         config_name=TARGETS[wanted.target],
         backend_options=found.backend_options,
         key=admin_key(wanted.key_file) if wanted.key_file else "",
+        tls=wanted.tls,
     ) as server:
         say("starting Triton")
         server.wait_until_ready(stop=stop)
@@ -77,7 +81,8 @@ def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> Non
     Raises SmithError where the server cannot be started, or cannot be kept answering.
     """
     if not wanted.ports.loopback:
-        say(f"listening on {wanted.ports.host} without TLS: whoever reaches it can ask, and read along; put a proxy before it")
+        what = "HTTP" if wanted.tls else "gRPC and HTTP"
+        say(f"{what} on {wanted.ports.host} without TLS: whoever reaches it can ask, and read along; put a proxy before it")
     events = Events(keep)
     status = Status(events)
     with (
