@@ -35,14 +35,16 @@ def by_length(batch: Arrays, workers: int) -> list[Part]:
     """Parts of about the least work, padding included, none much more than a worker's share; the most work first.
 
     A part is as long as its longest row, rounded up; what is added is masked. Rows of a batch without a mask are shared out
-    as they are: nothing tells their padding from their text.
+    as they are: nothing tells their padding from their text. A row that is masked as a whole, as Triton's warm-up sends them,
+    keeps its length: what it warms is that.
     """
     if MASK not in batch:
         rows = np.arange(len(next(iter(batch.values()))))
         shares = np.array_split(rows, min(workers, len(rows)))
         return [Part(share, {name: array[share] for name, array in batch.items()}) for share in shares]
     lengths = (batch[MASK] * np.arange(1, batch[MASK].shape[1] + 1)).max(axis=1)
-    rounded = -(-np.maximum(lengths, 1) // _MULTIPLE) * _MULTIPLE
+    lengths[lengths == 0] = batch[MASK].shape[1]
+    rounded = -(-lengths // _MULTIPLE) * _MULTIPLE
     order = np.argsort(rounded, kind="stable")
     ascending = rounded[order]
     spans = _cheapest(ascending)

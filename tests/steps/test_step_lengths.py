@@ -19,8 +19,9 @@ from tritonsmith_steps.lengths import Part, by_length, in_order
 from tritonsmith_steps.runtimes import Choice, opened, session_from_file
 
 
-def rounded(length: int) -> int:
-    return max(8, -(-length // 8) * 8)
+def rounded(length: int, width: int) -> int:
+    """Of a row in a batch so wide; one that is masked as a whole is as wide."""
+    return -(-(length or width) // 8) * 8
 
 
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=20)
@@ -35,12 +36,12 @@ def batch(lengths: list[int], width: int | None = None) -> dict[str, NDArray[Any
 
 @given(LENGTHS, st.integers(1, 5), st.integers(0, 9))
 def test_every_row_is_in_one_part_with_all_its_tokens(lengths: list[int], cores: int, spare: int) -> None:
-    whole = batch(lengths, max(1, *lengths) + spare)
+    whole = batch(lengths, wide := max(1, *lengths) + spare)
     made = by_length(whole, cores)
     assert sorted(np.concatenate([part.rows for part in made])) == list(range(len(lengths)))
     for part in made:
         width = part.batch["attention_mask"].shape[1]
-        assert width == rounded(max(lengths[row] for row in part.rows))
+        assert width == max(rounded(lengths[row], wide) for row in part.rows)
         for at, row in enumerate(part.rows):
             kept = part.batch["attention_mask"][at].astype(bool)
             expected = whole["input_ids"][row][: lengths[row]]
@@ -64,7 +65,7 @@ def test_outputs_of_every_token_come_back_where_their_tokens_were(lengths: list[
 
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8))
 def test_no_other_parts_of_neighbouring_lengths_cost_less(lengths: list[int]) -> None:
-    ascending = sorted(map(rounded, lengths))
+    ascending = sorted(rounded(length, max(1, *lengths)) for length in lengths)
     places = range(1, len(ascending))
     every = [cuts for count in range(len(ascending)) for cuts in combinations(places, count)]
     least = min(
@@ -201,3 +202,9 @@ def test_stretches_of_recordings_come_back_with_the_most_that_one_has(lengths: l
     wanted = (whole["input_ids"] * whole["attention_mask"])[:, 2::3]
     assert made[:, : wanted.shape[1], 0].tolist() == wanted[:, : made.shape[1]].tolist()
     assert not made[:, wanted.shape[1] :].any()
+
+
+def test_a_row_that_is_masked_as_a_whole_keeps_its_length() -> None:
+    whole = batch([64, 3, 64])
+    whole["attention_mask"][[0, 2]] = 0  # as Triton's warm-up sends them
+    assert sorted(part.batch["attention_mask"].shape for part in by_length(whole, 1)) == [(1, 8), (2, 64)]
