@@ -27,7 +27,7 @@ from load.scenario import Asked
 
 TIMES = 3
 """Of the saturated throughput."""
-_SATURATING = 48
+SATURATING = 48
 """Callers in a closed loop that a small server cannot keep up with."""
 _QUEUE = re.compile(r"max_queue_size: \d+")
 _QUIET_SECONDS = 3.0
@@ -86,7 +86,7 @@ def requests(texts: int) -> list[list[str]]:
 
 def saturated(target: Target, pipeline: str, asked: Requests, folder: Path, *, seconds: float) -> float:
     """How many requests a second a server answers at most; ``folder`` keeps what was sent."""
-    sent = h2load.closed_loop(_url(target, pipeline), asked, folder / "saturated", callers=_SATURATING, seconds=seconds)
+    sent = h2load.closed_loop(_url(target, pipeline), asked, folder / "saturated", callers=SATURATING, seconds=seconds)
     return per_second(sent)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from statistics import median
 from types import TracebackType
-from typing import Self
 
 from tritonsmith import Client
 from tritonsmith.errors import TritonsmithError
+
+from load.repeating import Repeating
 
 _PAUSE = 0.05
 
@@ -32,39 +31,30 @@ class Probe:
         return float("inf") if self.error else self.ended - self.sent
 
 
-class Probing:
-    """Asks a pipeline of texts from a thread while the context lasts, each time something new.
+class Probing(Repeating):
+    """Asks a pipeline of texts again and again while the context lasts, each time something new.
 
     One caller alone: several would now and then wait for each other, on a server at rest too.
     """
 
     def __init__(self, url: str, pipeline: str) -> None:
-        self._url, self._pipeline = url, pipeline
+        super().__init__(_PAUSE)
+        self._client = Client(url)
+        self._pipe = self._client.pipeline(pipeline)
         self.probes: list[Probe] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, name="probing")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def turn(self) -> None:
+        """Ask once."""
+        sent, error = time.time(), None
+        try:
+            self._pipe(f"Is anybody there, and for the {len(self.probes)}th time?")
+        except TritonsmithError as raised:
+            error = type(raised)
+        self.probes.append(Probe(sent, time.time(), error))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        with Client(self._url) as client:
-            pipe = client.pipeline(self._pipeline)
-            for number in count():
-                if self._stop.is_set():
-                    return
-                sent, error = time.time(), None
-                try:
-                    pipe(f"Is anybody there, and for the {number}th time?")
-                except TritonsmithError as raised:
-                    error = type(raised)
-                self.probes.append(Probe(sent, time.time(), error))
-                time.sleep(_PAUSE)
+        super().__exit__(kind, error, trace)
+        self._client.close()
 
 
 def usual(probes: Sequence[Probe]) -> float:

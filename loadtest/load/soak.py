@@ -10,10 +10,9 @@ from statistics import median
 from load.gates import Gate
 from load.locusting import Target, loaded
 from load.memory import Reading, Watched, slope
+from load.overload import SATURATING
 
 _STREAMS = 8
-_SATURATING = 48
-"""Callers in a closed loop that a small server cannot keep up with."""
 _WARM = 0.25
 """Of the time: buffers, pools and caches grow to what the load needs."""
 MIB_A_MINUTE = 1.0
@@ -48,7 +47,7 @@ class Soak:
 
 def saturated(target: Target, pipeline: str, folder: Path, *, seconds: float) -> float:
     """How many requests a second of these a server answers at most; ``folder`` keeps the report."""
-    rate: float = loaded(target, pipeline, folder, {"seconds": seconds, "users": _SATURATING})["totals"]["requests_per_second"]
+    rate: float = loaded(target, pipeline, folder, {"seconds": seconds, "users": SATURATING})["totals"]["requests_per_second"]
     return rate
 
 

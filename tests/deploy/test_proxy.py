@@ -22,7 +22,7 @@ from tritonsmith_build.server.ports import Ports
 TEMPLATE = ROOT / "deploy" / "nginx" / "tritonsmith.conf.template"
 TEXT = "A delight from start to finish."
 KEYS = {"shop": "shop-4f6c1d", "often": "often-9b02aa"}
-BURST = 20
+BURST = 50
 MAIN = """\
 daemon off;
 pid nginx.pid;
@@ -35,7 +35,9 @@ http {{
 """
 FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+pytestmark = pytest.mark.skipif(
+    None in (shutil.which("nginx"), shutil.which("curl")), reason="nginx and curl are not both installed"
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,13 @@ def proxied(fp32_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     ca.cert_pem.write_to_path(folder / "ca.pem")
     made.cert_chain_pems[0].write_to_path(folder / "server.pem")
     made.private_key_pem.write_to_path(folder / "server.key")
-    (folder / "callers.conf").write_text("".join(f'"Bearer {key}" {name};\n' for name, key in KEYS.items()))
+    (folder / "callers.conf").write_text("".join(f'"~^Bearer {key}$" {name};\n' for name, key in KEYS.items()))
     with serving(fp32_repository, folder / "triton.log", "--pipelines=sentiment") as served:
         port = Ports.free("127.0.0.1").http
         values = {
             "HTTP": f"127.0.0.1:{served.said['http']}",
             "GRPC": f"127.0.0.1:{served.said['grpc']}",
-            **{"LISTEN": f"127.0.0.1:{port}", "TLS": str(folder), "BODY": "64k", "RATE": "2", "BURST": str(BURST)},
+            **{"LISTEN": f"127.0.0.1:{port}", "TLS": str(folder), "BODY": "64k", "RATE": "10", "BURST": str(BURST)},
         }
         (folder / "tritonsmith.conf").write_text(filled_in({f"TRITONSMITH_{name}": value for name, value in values.items()}))
         folders = "\n    ".join(f"{name}_temp_path {folder}/{name};" for name in FOLDERS)
@@ -107,7 +109,7 @@ def test_who_has_a_key_is_answered(proxied: Proxied, scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["https", "grpcs"])
-@pytest.mark.parametrize("key", [None, "shop", KEYS["shop"] + "x", ""])
+@pytest.mark.parametrize("key", [None, "shop", KEYS["shop"] + "x", "x" + KEYS["shop"], KEYS["shop"].upper(), ""])
 def test_nobody_else_is(proxied: Proxied, scheme: str, key: str | None) -> None:
     with proxied.client(scheme, key) as client, pytest.raises(NotAllowedError):
         client.pipeline("sentiment")

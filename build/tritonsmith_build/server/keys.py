@@ -44,8 +44,7 @@ def admin_key(file: Path) -> str:
 def read_key(file: Path) -> str:
     """The key in ``file``. Raises SmithError as ``admin_key`` does, and where there is no such file."""
     try:
-        if file.stat().st_mode & _OTHERS:
-            raise SmithError("others may read the key in it", where=file, fix=f"run: chmod 600 {file}")
+        check_private(file)
         key = file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         raise SmithError("no such file", where=file, fix="give the server's --admin-key-file") from None
@@ -56,6 +55,12 @@ def read_key(file: Path) -> str:
         fix = "put in 16 letters, digits, _ or - at least, or delete it to have one made"
         raise SmithError("what it holds is no key", where=file, fix=fix)
     return key
+
+
+def check_private(file: Path) -> None:
+    """Raise SmithError where somebody else may read a key's file, OSError where it cannot be looked at."""
+    if file.stat().st_mode & _OTHERS:
+        raise SmithError("others may read the key in it", where=file, fix=f"run: chmod 600 {file}")
 
 
 def headers(key: str, *, grpc: bool = False) -> dict[str, str]:

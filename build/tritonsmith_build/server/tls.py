@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+from tritonsmith_build.server.keys import check_private
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,7 @@ def tls_of(certificate: Path | None, key: Path | None) -> Tls | None:
     for file in (certificate, key):
         if not file.is_file():
             raise SmithError("no such file", where=file)
-    if key.stat().st_mode & _OTHERS:
-        raise SmithError("others may read the key in it", where=key, fix=f"run: chmod 600 {key}")
+    check_private(key)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
