@@ -148,12 +148,15 @@ def entries(values: Mapping[str, str]) -> list[Message]:
     return [{"key": key, "value": {"string_value": value}} for key, value in values.items()]
 
 
-def queue(serving: Serving) -> Message:
-    """A queue that has an end: one request more is refused at once, one that waited too long later."""
+def queue(serving: Serving, *, at_least: int = 0) -> Message:
+    """A queue that has an end: one request more is refused at once, one that waited too long later.
+
+    ``at_least`` so many may wait, whatever is allowed: those that a step before it lets through.
+    """
     policy = {
         "timeout_action": Word("REJECT"),
         "default_timeout_microseconds": serving.timeout_ms * 1000,
         "allow_timeout_override": True,
-        "max_queue_size": serving.max_queue_size,
+        "max_queue_size": max(serving.max_queue_size, at_least),
     }
     return {"default_queue_policy": policy}

@@ -31,6 +31,8 @@ from tritonsmith_build.tasks import TASKS
 
 ROWS = 4096
 """Of one request, where items become several rows: what a Python step takes at once, and a CPU's engine, which is one."""
+_AHEAD = 3
+"""Batches that may wait at a CPU's engine: two, and the one that the step before it had begun (``tritonsmith_steps.room``)."""
 OVERLAY = "host-tensorrt"
 """The configuration, by Triton's name for it, that says which plans this host has. It is not committed."""
 
@@ -144,7 +146,7 @@ def _engine_cpu(spec: PipelineSpec, facts: ModelFacts, names: Names) -> Message:
         **_rows(spec),
         "input": [ragged(tensor) for tensor in tensors(_engine_inputs(spec, facts))],
         "instance_group": {"count": spec.engine.instances, "kind": Word("KIND_CPU")},
-        "dynamic_batching": _engine_batching(spec),
+        "dynamic_batching": _engine_batching(spec, at_least=_AHEAD * spec.engine.max_batch_size),
         "model_warmup": _warmups(spec, facts, [1]),
         "parameters": entries({"artefact": TARGETS["cpu"].artefact}),
     }
@@ -227,10 +229,10 @@ def _engine_output(spec: PipelineSpec, facts: ModelFacts) -> Tensor:
     return Tensor(task.engine_output, "TYPE_FP32", task.output_dims(facts))
 
 
-def _engine_batching(spec: PipelineSpec) -> Message:
+def _engine_batching(spec: PipelineSpec, at_least: int = 0) -> Message:
     # Waiting for company pays only where a batch costs hardly more than one row, which is the engine.
     delay = spec.serving.max_queue_delay_us
-    return {**({"max_queue_delay_microseconds": delay} if delay else {}), **queue(spec.serving)}
+    return {**({"max_queue_delay_microseconds": delay} if delay else {}), **queue(spec.serving, at_least=at_least)}
 
 
 def _warmups(spec: PipelineSpec, facts: ModelFacts, batch_sizes: Sequence[int]) -> list[Message]:

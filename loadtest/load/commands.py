@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from tritonsmith_build.errors import SmithError
 
+from load.apart import cores_apart, held_to
 from load.locusting import Target, locust, own_server
-from load.overload import Overload, overload, requests, saturated, with_queue
+from load.overload import Overload, overload, queue_of, requests, saturated, tuned
 from load.scenario import scenario_from_file
 from load.soak import Soak, soak
 from load.soak import saturated as soaked
@@ -59,8 +60,13 @@ def overload_(
         int, typer.Option(min=1, help="in a request; where they are few and short, most of the work is to refuse")
     ] = 1,
     queue_seconds: Annotated[
-        float, typer.Option(help="how long a full queue may take: serving.max_queue_size is set to what is answered meanwhile")
+        float,
+        typer.Option(help="how long all that waits may take: serving.max_queue_size is set to what is answered meanwhile"),
     ] = 1.0,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="rows that a step takes at most; as built. Four batches should take less than a full queue"),
+    ] = None,
     repository: Repository = _REPOSITORY,
     report: Report = _REPORT,
     *,
@@ -68,18 +74,24 @@ def overload_(
 ) -> None:
     """Serve a pipeline without its cache, send it three times what it can do, and say what became of it.
 
-    What saturates it is measured first, and its queue made as long as that allows. Exits with 1 where
-    a limit is broken. Example: python -m load overload sentiment --seconds 30
+    One core sends and the others serve, as callers are elsewhere in earnest. What saturates the server is
+    measured first, and its queue made as long as that allows. Exits with 1 where a limit is broken.
+    Example: python -m load overload sentiment --seconds 30
     """
-    with _errors():
-        asked = requests(texts)
-        with own_server(repository, [pipeline], protocol="http", cache=False) as target:
+    cores, asked = cores_apart(), requests(texts)
+    with _errors(), held_to(cores.callers):
+
+        def server(repository: Path) -> contextlib.AbstractContextManager[Target]:
+            return own_server(repository, [pipeline], protocol="http", cache=False, cores=cores.server)
+
+        folder = report / "repository"
+        with server(tuned(repository, pipeline, folder, batch=batch)) as target:
             rate = saturated(target, pipeline, asked, report, seconds=seconds)
-        bounded = with_queue(repository, pipeline, max(1, round(queue_seconds * rate)), report / "repository")
-        with own_server(bounded, [pipeline], protocol="http", cache=False) as target:
+            queue = queue_of(target, pipeline, asked).taking(queue_seconds * rate)
+        with server(tuned(repository, pipeline, folder, batch=batch, queue=queue)) as target:
             figures = overload(target, pipeline, asked, rate, report, seconds=seconds)
         # Once more, and the mean of both: a machine shared with others is not equally fast all the time.
-        with own_server(repository, [pipeline], protocol="http", cache=False) as target:
+        with server(tuned(repository, pipeline, folder, batch=batch)) as target:
             again = saturated(target, pipeline, asked, report, seconds=seconds)
         figures = replace(figures, saturated_per_second=(rate + again) / 2)
     _end(figures, as_json=as_json)

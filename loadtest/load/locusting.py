@@ -14,6 +14,7 @@ from typing import Any
 import tomli_w
 from tritonsmith_build.errors import SmithError
 
+from load.apart import held_to
 from load.serving import serving
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfile.py"
@@ -30,10 +31,19 @@ class Target:
 
 
 @contextlib.contextmanager
-def own_server(repository: Path, pipelines: Sequence[str], *, protocol: str = "grpc", cache: bool = True) -> Iterator[Target]:
-    """``tritonsmith serve`` for the run's time, on free ports. Raises SmithError where it does not come up."""
+def own_server(
+    repository: Path,
+    pipelines: Sequence[str],
+    *,
+    protocol: str = "grpc",
+    cache: bool = True,
+    cores: frozenset[int] | None = None,
+) -> Iterator[Target]:
+    """``tritonsmith serve`` for the run's time, on free ports and these cores. Raises SmithError where it does not come up."""
     options = [] if cache else ["--no-cache"]
-    with serving(repository, pipelines, *options) as server:
+    with contextlib.ExitStack() as stack:
+        with held_to(cores) if cores else contextlib.nullcontext():
+            server = stack.enter_context(serving(repository, pipelines, *options))
         yield Target(server.url(protocol), f"{server.url('metrics')}/metrics", server.process.pid)
 
 

@@ -29,7 +29,10 @@ TIMES = 3
 """Of the saturated throughput."""
 SATURATING = 48
 """Callers in a closed loop that a small server cannot keep up with."""
-_QUEUE = re.compile(r"max_queue_size: \d+")
+_QUEUE = re.compile(r"(max_queue_size: )\d+")
+_BATCH = re.compile(r"(max_batch_size: )\d+")
+_FIRST = "tokenize"
+"""What a pipeline of texts begins with."""
 _QUIET_SECONDS = 3.0
 _AFTER_SECONDS = 6.0
 _WARM = 0.25
@@ -51,7 +54,7 @@ class Overload:
     refused_p99_ms: float
     max_queue_size: int
     queue_ms: float
-    """How long a full queue takes, or a request may wait in it, whichever is less."""
+    """Of all that may wait."""
     usual_ms: float
     recovered_seconds: float | None
     memory_share: float
@@ -90,14 +93,21 @@ def saturated(target: Target, pipeline: str, asked: Requests, folder: Path, *, s
     return per_second(sent)
 
 
-def with_queue(repository: Path, pipeline: str, requests: int, folder: Path) -> Path:
-    """A copy of a repository, its large files linked, in which so many requests may wait at each of a pipeline's steps."""
+def tuned(repository: Path, pipeline: str, folder: Path, *, batch: int | None = None, queue: int | None = None) -> Path:
+    """A copy of a repository, its large files linked, with other limits of a pipeline.
+
+    ``batch`` rows are the most that any step takes, and ``queue`` requests may wait before the first step.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(repository, folder, copy_function=os.link)
-    for file in folder.glob(f"{pipeline}_*/**/*.pbtxt"):
+    for file in [*folder.glob(f"{pipeline}/*.pbtxt"), *folder.glob(f"{pipeline}_*/**/*.pbtxt")]:
         text = file.read_text(encoding="utf-8")
+        if batch:
+            text = _BATCH.sub(rf"\g<1>{batch}", text)
+        if queue and not file.is_relative_to(folder / f"{pipeline}_engine"):
+            text = _QUEUE.sub(rf"\g<1>{queue}", text)
         file.unlink()  # a link, which would change the original
-        file.write_text(_QUEUE.sub(f"max_queue_size: {requests}", text), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     return folder
 
 
@@ -112,7 +122,7 @@ def overload(target: Target, pipeline: str, asked: Requests, saturated: float, f
         time.sleep(_AFTER_SECONDS)
     begun, end = sent[0].at, sent[-1].at
     answered, refused = _answered(sent), [one for one in sent if one.status == HTTPStatus.SERVICE_UNAVAILABLE]
-    queue = _queue(target, pipeline)
+    queue = queue_of(target, pipeline, asked)
     return Overload(
         saturated_per_second=saturated,
         offered_per_second=len(sent) / (end - begun),
@@ -122,7 +132,7 @@ def overload(target: Target, pipeline: str, asked: Requests, saturated: float, f
         answered_p99_ms=_p99_ms(answered),
         refused_p99_ms=_p99_ms(refused),
         max_queue_size=queue.requests,
-        queue_ms=min(1000 * queue.requests / saturated, queue.timeout_ms),
+        queue_ms=queue.milliseconds(saturated),
         usual_ms=1000 * before,
         recovered_seconds=recovered_after(probing.probes, end, 2 * before),
         memory_share=memory.near(end) / memory.near(begun + _WARM * (end - begun)),
@@ -151,14 +161,32 @@ def _p99_ms(sent: Sequence[Sent]) -> float:
 
 
 @dataclass(frozen=True)
-class _Queue:
+class Queue:
+    """Where requests wait: before the first step, and three batches beyond it, one in that step's hands, two at the engine."""
+
     requests: int
+    """``max_queue_size``."""
+    beyond: int
     timeout_ms: float
 
+    def milliseconds(self, per_second: float) -> float:
+        """How long it takes when it is full, or a request may wait in it, whichever is less."""
+        return min(1000 * (self.requests + self.beyond) / per_second, self.timeout_ms)
 
-def _queue(target: Target, pipeline: str) -> _Queue:
-    """Where requests wait, which is at the engine."""
+    def taking(self, requests: float) -> int:
+        """The ``max_queue_size`` with which so many wait in all, but more than a batch before the first step.
+
+        Where one batch empties a queue, Triton's batcher (2.51) goes to sleep for half a second. Only a request that is let in
+        wakes it, and a queue that is full again by then lets none in.
+        """
+        return max(round(requests) - self.beyond, self.beyond)
+
+
+def queue_of(target: Target, pipeline: str, asked: Requests) -> Queue:
+    """A pipeline's, for such requests."""
     wire = transport_to(Address.parse(target.url, timeout=_QUIET_SECONDS))
-    policy = wire.config(f"{pipeline}_engine", _QUIET_SECONDS)["dynamic_batching"]["default_queue_policy"]
+    config = wire.config(f"{pipeline}_{_FIRST}", _QUIET_SECONDS)
     wire.close()
-    return _Queue(int(policy["max_queue_size"]), int(policy["default_timeout_microseconds"]) / 1000)
+    policy = config["dynamic_batching"]["default_queue_policy"]
+    beyond = 3 * int(config["max_batch_size"]) // len(asked[0])
+    return Queue(int(policy["max_queue_size"]), beyond, int(policy["default_timeout_microseconds"]) / 1000)

@@ -28,6 +28,7 @@ class CpuEngine:
     one size, and the output whatever comes of it, a row an image.
     """
 
+    ROOM = "takes"
     NICE = 10
     """It gives way to the server and to the steps around it: they are quick, and each request needs them, to be refused too."""
 

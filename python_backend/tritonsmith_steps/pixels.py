@@ -101,6 +101,8 @@ def _cropped(image: Image.Image, height: int, width: int) -> Image.Image:
 class PixelStep:
     """``IMAGE`` (a JPEG, PNG or WebP file ``[rows, 1]``) to ``pixel_values`` FP32 ``[rows, 3, height, width]``."""
 
+    ROOM = "sends"
+
     def __init__(self, settings: PixelSettings, count: Count) -> None:
         self._settings, self._count, self._make = settings, count, PixelMaker(settings)
         self._limits = PictureLimits(settings.max_bytes, settings.max_pixels)

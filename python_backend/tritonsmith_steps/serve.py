@@ -6,7 +6,6 @@ import json
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
+from tritonsmith_steps.room import Step, room_of
 
 METRICS = {
     "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
@@ -68,7 +68,7 @@ def triton_model(step: str) -> type:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
             if about := getattr(made, "about", ""):
                 pb_utils.Logger.log_info(f"{args['model_name']} {about}")
-            self._step: Callable[[Sequence[Arrays]], list[Result]] = made
+            self._step = _with_room(made, step, config, args)
 
         def execute(self, requests: list[Any]) -> list[Any]:
             try:
@@ -89,6 +89,18 @@ def triton_model(step: str) -> type:
             return {name: tensor.as_numpy() for name, tensor in found if tensor is not None}
 
     return TritonPythonModel
+
+
+def _with_room(step: Any, kind: str, config: dict[str, Any], args: dict[str, str]) -> Step:
+    """A step that feeds an engine, or the engine, each of which minds how much waits between them; another as it is."""
+    side = getattr(step, "ROOM", None)
+    room = room_of(args["model_name"].removesuffix(f"_{kind}"), args["model_version"]) if side else None
+    if room is None:
+        made: Step = step
+        return made
+    if side == "sends":
+        return room.sending(step)
+    return room.taking(step, int(args["model_instance_name"].rpartition("_")[2]), config["max_batch_size"])
 
 
 def _response(result: Result) -> Any:

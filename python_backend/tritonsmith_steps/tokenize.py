@@ -56,6 +56,8 @@ class Tokenize:
     a stride become several rows. A request may become at most ``most`` rows.
     """
 
+    ROOM = "sends"
+
     def __init__(
         self, tokenizer: Tokenizer, settings: TokenizeSettings, *, padding: Padding, count: Count, most: int | None = None
     ) -> None:

@@ -85,6 +85,8 @@ class WaveStep:
     ``[rows, frames, bands]``, and ``TRUNCATED`` says whether there was more.
     """
 
+    ROOM = "sends"
+
     def __init__(self, settings: WaveSettings, *, padding: Padding, count: Count) -> None:
         self._settings, self._padding, self._count, self._make = settings, padding, count, WaveMaker(settings)
         self._limits = SoundLimits(settings.max_bytes, settings.max_seconds)

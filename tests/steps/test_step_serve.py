@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from triton_modules import Triton
 from tritonsmith_build.tasks import TASKS
+from tritonsmith_steps.room import Room
 
 TOKENIZE = {
     "inputs": ["input_ids", "attention_mask"],
@@ -34,6 +35,7 @@ def model(
     (repository / "1").mkdir(parents=True, exist_ok=True)
     (repository / "1" / "step.json").write_text(json.dumps(settings))
     config = {
+        "max_batch_size": 4,
         "input": [{"name": name} for name in inputs],
         "parameters": {key: {"string_value": value} for key, value in (parameters or {}).items()},
     }
@@ -44,6 +46,7 @@ def model(
             "model_repository": str(repository),
             "model_version": "1",
             "model_name": f"demo_{step}",
+            "model_instance_name": f"demo_{step}_0_1",
         }
     )
     return made
@@ -152,3 +155,22 @@ def test_only_an_engine_gives_way_to_the_others(triton: Triton, tmp_path: Path, 
 @pytest.mark.parametrize("step", ["tokenize", "engine", *sorted({task.step for task in TASKS.values()})])
 def test_every_step_can_be_found(step: str) -> None:
     assert callable(import_module(f"tritonsmith_steps.{step}").STEP.load)
+
+
+def test_rows_that_go_to_the_engine_are_counted_where_the_server_says(
+    triton: Triton, tmp_path: Path, minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITONSMITH_ROOM", str(tmp_path / "room-"))
+    (tmp_path / "1").mkdir()
+    shutil.copy(minilm / "tokenizer.json", tmp_path / "1")
+    step = model(triton, "tokenize", tmp_path, inputs=["TEXT"], settings=TOKENIZE, parameters={"padding": "longest"})
+    bad = np.array([b"\xff"], dtype=np.object_).reshape(-1, 1)
+    step.execute(requests(triton, "TEXT", texts(b"One", b"Two"), bad, texts(b"Three")))
+    assert Room(tmp_path / "room-demo.1").waiting == 3
+
+
+def test_steps_after_the_engine_are_not_held_back(triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITONSMITH_ROOM", str(tmp_path / "room-"))
+    step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "none"})
+    step.execute(requests(triton, "logits", np.zeros((1, 2), dtype=np.float32)))
+    assert not [*tmp_path.glob("room-*")]

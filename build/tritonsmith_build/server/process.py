@@ -131,6 +131,8 @@ class TritonServer:
             "LD_LIBRARY_PATH": ":".join([*map(str, self._install.libraries), *_paths("LD_LIBRARY_PATH")]),
             # A new __pycache__ in a step's folder is a change to Triton, which starts the step anew at its ensemble's load.
             "PYTHONDONTWRITEBYTECODE": "1",
+            # Removed with the segments that Triton shares with its steps.
+            "TRITONSMITH_ROOM": str(SHARED_MEMORY / f"{self._shm_prefix}room-"),
             "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
         }
 
