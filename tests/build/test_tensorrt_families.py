@@ -61,10 +61,15 @@ TASKS = {
 CASES = [(name, precision) for name in FAMILIES for precision in ("fp32", "fp16", "int8")]
 CASES += [(name, precision) for name in TASKS for precision in ("fp32", "fp16")]
 CASES += [(name, "bf16") for name in ("bert-2", "modernbert-2", "vit")]
-# In FP32 one of them is tried at every change: nothing is converted there, and TensorRT takes longest. Two kinds of pooling
-# differ from the others in one operation after the last product.
-_LATER = {case for case in CASES if (case[1] == "fp32" and case[0] != "bert-2") or case[0] in ("max", "last")}
-BUILT = [pytest.param(*case, marks=pytest.mark.full if case in _LATER else (), id="-".join(case)) for case in CASES]
+# In FP32 one of them is tried at every change: nothing is converted there, and TensorRT takes longest. In BF16 one too.
+# DistilBERT and CLIP's towers have BERT's and ViT's layers, and two kinds of pooling differ from the others in one operation
+# after the last product.
+_ALWAYS = {
+    *(("bert-2", precision) for precision in ("fp32", "bf16", "fp16", "int8")),
+    *((name, precision) for name in ("modernbert-2", "vit") for precision in ("fp16", "int8")),
+    *((name, "fp16") for name in ("roberta-3", "clip-text", "tokens", "spans", "masks")),
+}
+BUILT = [pytest.param(*case, marks=() if case in _ALWAYS else pytest.mark.full, id="-".join(case)) for case in CASES]
 NEAR = {"fp16": 0.005, "bf16": 0.03, "int8": 0.1}
 """The largest difference from FP32, of the range of all answers."""
 
