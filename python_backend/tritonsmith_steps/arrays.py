@@ -13,7 +13,7 @@ Arrays = dict[str, NDArray[Any]]
 Result = Arrays | ValueError
 """A request's answer, or what is wrong with it. An error belongs to its own request alone."""
 Count = Callable[[str, int], None]
-"""``count(name, amount)`` adds to one of the metrics that the table in ``serve`` names."""
+"""``count(name, amount)`` adds to one of the metrics that the table in ``meters`` names."""
 
 
 def gathered(requests: Sequence[Arrays], name: str) -> NDArray[Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import traceback
-from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,41 +14,65 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
+from tritonsmith_steps.meters import METRICS, Sums
 from tritonsmith_steps.room import Step, room_of
+from tritonsmith_steps.watching import watched
 
-METRICS = {
-    "tokens": ("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
-    "padding": ("tritonsmith_padding_tokens_total", "Padding added, in tokens of texts or samples of recordings"),
-    "samples": ("tritonsmith_samples_total", "Samples of recordings, at the model's own rate"),
-    "pixels": ("tritonsmith_pixels_total", "Pixels of images as they came"),
-    "truncated": ("tritonsmith_truncated_inputs_total", "Texts and recordings that were cut to the model's greatest length"),
-}
+_EVERY = 1.0
+"""Seconds between two tellings: each number is a message to Triton's process and back."""
 
 
-class _Meters:
-    """Counters in Triton's own metrics page, one of each kind per model; made when first counted.
+_CANARY = "tritonsmith-canary"
+"""The id of a supervisor's questions."""
 
-    Triton is told once a batch: each telling is a message to its process and back.
+
+class _Telling:
+    """A model's sums, told to Triton's metrics page by a thread of their own while there are any.
+
+    Each metric is made when it is first counted.
     """
 
     def __init__(self, model: str) -> None:
+        self.sums = Sums()
         self._model = model
-        self._made: dict[str, tuple[Any, Any]] = {}
-        self._counted: Counter[str] = Counter()
+        self._families: dict[str, Any] = {}
+        self._made: dict[tuple[str, str], Any] = {}
+        self._some, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._thread.start()
 
-    def __call__(self, name: str, amount: int) -> None:
-        self._counted[name] += amount
+    def counted(self) -> None:
+        """There is something to tell."""
+        self._some.set()
 
-    def tell(self) -> None:
-        """Add what was counted since the last time."""
-        for name, amount in self._counted.items():
-            if name not in self._made:
-                title, description = METRICS[name]
-                family = pb_utils.MetricFamily(name=title, description=description, kind=pb_utils.MetricFamily.COUNTER)
-                self._made[name] = (family, family.Metric(labels={"model": self._model}))
+    def close(self) -> None:
+        """Tell the rest."""
+        self._stop.set()
+        self._some.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._some.wait()
+            self._some.clear()
+            self._tell()
+            self._stop.wait(_EVERY)
+        self._tell()
+
+    def _tell(self) -> None:
+        for key, amount in self.sums.handed_over().items():
             if amount:
-                self._made[name][1].increment(amount)
-        self._counted.clear()
+                self._metric(*key).increment(amount)
+
+    def _metric(self, name: str, part: str) -> Any:
+        if (name, part) not in self._made:
+            metric = METRICS[name]
+            if name not in self._families:
+                counter = pb_utils.MetricFamily.COUNTER
+                self._families[name] = pb_utils.MetricFamily(name=metric.title, description=metric.description, kind=counter)
+            labels = {"model": self._model, **({metric.label: part} if metric.label else {})}
+            self._made[name, part] = self._families[name].Metric(labels=labels)
+        return self._made[name, part]
 
 
 def triton_model(step: str) -> type:
@@ -59,11 +84,11 @@ def triton_model(step: str) -> type:
             parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
             folder = Path(args["model_repository"]) / args["model_version"]
             self._inputs = [tensor["name"] for tensor in config["input"]]
-            self._meters = _Meters(args["model_name"])
+            self._telling = _Telling(args["model_name"])
             try:
                 kind = import_module(f"tritonsmith_steps.{step}").STEP
                 os.nice(getattr(kind, "NICE", 0))
-                made = kind.load(folder, parameters, self._meters)
+                made = kind.load(folder, parameters, self._telling.sums)
             except Exception as error:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
             if about := getattr(made, "about", ""):
@@ -71,17 +96,25 @@ def triton_model(step: str) -> type:
             self._step = _with_room(made, step, config, args)
 
         def execute(self, requests: list[Any]) -> list[Any]:
+            sums = self._telling.sums
             try:
-                results = self._step([self._arrays(request) for request in requests])
-                self._meters.tell()
+                given = [self._arrays(request) for request in requests]
+                results = self._step(given)
+                watched(step, *_of_callers(requests, given, results), sums)
                 return [_response(result) for result in results]
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
+                sums("requests", len(requests), "failed")
                 pb_utils.Logger.log_error(traceback.format_exc())
                 failed = pb_utils.TritonError(
                     f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
                 )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
+            finally:
+                self._telling.counted()
+
+        def finalize(self) -> None:
+            self._telling.close()
 
         def _arrays(self, request: Any) -> Arrays:
             """A request's tensors; an optional one that it does not have is left out."""
@@ -89,6 +122,14 @@ def triton_model(step: str) -> type:
             return {name: tensor.as_numpy() for name, tensor in found if tensor is not None}
 
     return TritonPythonModel
+
+
+def _of_callers(
+    requests: Sequence[Any], given: Sequence[Arrays], results: Sequence[Result]
+) -> tuple[list[Arrays], list[Result]]:
+    """What callers asked and got, without the questions of a supervisor, which would be all there is at night."""
+    kept = [index for index, request in enumerate(requests) if request.request_id() != _CANARY]
+    return [given[index] for index in kept], [results[index] for index in kept]
 
 
 def _with_room(step: Any, kind: str, config: dict[str, Any], args: dict[str, str]) -> Step:

@@ -68,6 +68,7 @@ class Tokenize:
             settings.max_length, stride=settings.stride, strategy=settings.cut, direction=settings.truncation_side
         )
         self._tokenizer, self._settings, self._padding, self._count, self._most = tokenizer, settings, padding, count, most
+        self._unknown = unknown_token(tokenizer)
         self._reader = reader_named(settings.reads)
         self._limits = Limits(settings.max_bytes, settings.prompts, settings.prompt)
 
@@ -170,6 +171,8 @@ class Tokenize:
             types[row, : lengths[row]] = encoding.type_ids
         mask = (np.arange(length) < lengths[:, None]).astype(np.int32)
         self._count("tokens", int(lengths.sum()))
+        if self._unknown is not None:
+            self._count("unknown", int(((ids == self._unknown) & (mask == 1)).sum()))
         self._count("padding", int(ids.size - lengths.sum()))
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
         places = {name: self._places(encodings, length, PLACES[name]) for name in self._settings.beside if name in PLACES}
@@ -187,6 +190,13 @@ class Tokenize:
         if self._padding == "longest":
             return longest
         return next(bucket for bucket in self._settings.buckets if bucket >= longest)
+
+
+def unknown_token(tokenizer: Tokenizer) -> int | None:
+    """The token for what the vocabulary has not; None where a tokenizer, as one of bytes, has all there is."""
+    named = getattr(tokenizer.model, "unk_token", None) or "<unk>"  # as Unigram's is called, whose model does not say
+    found: int | None = tokenizer.token_to_id(named)
+    return found
 
 
 @dataclass(frozen=True)

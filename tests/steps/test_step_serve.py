@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from triton_modules import Triton
+from tritonsmith_build.server.wire import CANARY
 from tritonsmith_build.tasks import TASKS
+from tritonsmith_steps.meters import METRICS
 from tritonsmith_steps.room import Room
 
 TOKENIZE = {
@@ -73,6 +76,9 @@ def tokenizing(triton: Triton, tmp_path: Path, minilm: Path) -> Any:
     return model(triton, "tokenize", tmp_path, inputs=["TEXT"], settings=TOKENIZE, parameters={"padding": "longest"})
 
 
+DISTRIBUTED = {metric.title for metric in METRICS.values() if metric.bounds}
+
+
 def test_each_request_gets_its_own_response_in_order(triton: Triton, tmp_path: Path) -> None:
     step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "none"})
     rows = np.array([[1, 2], [4, 3], [5, 6]], dtype=np.float32)
@@ -129,18 +135,50 @@ def test_a_step_that_cannot_be_loaded_stops_the_model_with_its_reason(triton: Tr
 def test_counts_add_up_on_tritons_metrics_page_under_the_models_name(triton: Triton, tokenizing: Any) -> None:
     tokenizing.execute(requests(triton, "TEXT", texts(b"good", b"good good")))  # 3 + 4 tokens, 1 of padding
     tokenizing.execute(requests(triton, "TEXT", texts(b"good " * 20), texts(b"good")))  # cut to 8, and 3
-    assert dict(triton.pb_utils.METRICS) == {
+    tokenizing.finalize()
+    counted = {key: value for key, value in triton.pb_utils.METRICS.items() if key[0] not in DISTRIBUTED}
+    assert counted == {
+        ("tritonsmith_requests_total", "demo_tokenize", "answered"): 3,
         ("tritonsmith_tokens_total", "demo_tokenize"): 18,
         ("tritonsmith_padding_tokens_total", "demo_tokenize"): 1,
         ("tritonsmith_truncated_inputs_total", "demo_tokenize"): 1,
+        ("tritonsmith_letters_total", "demo_tokenize", "latin"): 4 + 8 + 80 + 4,
     }
+    assert triton.pb_utils.METRICS["tritonsmith_input_tokens_total", "demo_tokenize", "8"] == 4
     assert set(triton.pb_utils.MADE.values()) == {1}
-    # Once a batch, and only of what there is.
-    assert dict(triton.pb_utils.TOLD) == {
-        "tritonsmith_tokens_total": 2,
-        "tritonsmith_padding_tokens_total": 1,
-        "tritonsmith_truncated_inputs_total": 1,
-    }
+
+
+def test_triton_is_told_of_many_batches_at_once(triton: Triton, tokenizing: Any) -> None:
+    for _ in range(200):
+        tokenizing.execute(requests(triton, "TEXT", texts(b"good")))
+    tokenizing.finalize()
+    assert triton.pb_utils.METRICS["tritonsmith_tokens_total", "demo_tokenize"] == 600
+    assert triton.pb_utils.TOLD["tritonsmith_tokens_total"] < 20
+
+
+def test_counts_reach_the_page_while_a_model_is_loaded(triton: Triton, tokenizing: Any) -> None:
+    tokenizing.execute(requests(triton, "TEXT", texts(b"good")))
+    deadline = time.monotonic() + 10
+    while not triton.pb_utils.METRICS["tritonsmith_tokens_total", "demo_tokenize"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_supervisors_questions_are_not_counted(triton: Triton, tmp_path: Path) -> None:
+    step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "softmax"})
+    tensor = triton.pb_utils.Tensor("logits", np.array([[1, 2]], dtype=np.float32))
+    asked = [triton.pb_utils.InferenceRequest([tensor], request_id) for request_id in ("", CANARY, "a caller's")]
+    assert len(step.execute(asked)) == 3
+    step.finalize()
+    assert triton.pb_utils.METRICS["tritonsmith_labels_total", "demo_classify", "yes"] == 2
+    assert triton.pb_utils.METRICS["tritonsmith_requests_total", "demo_classify", "answered"] == 2
+
+
+def test_a_step_that_fails_says_of_how_many_requests(triton: Triton, tmp_path: Path) -> None:
+    step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "softmax"})
+    step.execute(requests(triton, "logits", np.zeros((1, 2), dtype=np.float32), np.zeros((1, 7), dtype=np.float32)))
+    step.finalize()
+    assert triton.pb_utils.METRICS["tritonsmith_requests_total", "demo_classify", "failed"] == 2
 
 
 def test_only_an_engine_gives_way_to_the_others(triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

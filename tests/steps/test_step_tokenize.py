@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tally import Tally
 from tokenizers import Tokenizer
+from tokenizers.models import BPE, Unigram, WordLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from tritonsmith_steps.arrays import Arrays, Result
-from tritonsmith_steps.tokenize import Padding, Tokenize, TokenizeSettings
+from tritonsmith_steps.tokenize import Padding, Tokenize, TokenizeSettings, unknown_token
 from wild_text import wild_text
 
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
@@ -218,8 +219,26 @@ def test_tokens_padding_and_cut_texts_are_counted(make: Make, reference: PreTrai
     lengths = [len(ids) for texts in good for ids in reference(texts, truncation=False)["input_ids"]]
     shown = sum(len(row) for result in results if isinstance(result, dict) for row in result["input_ids"])
     tokens = sum(min(length, 64) for length in lengths)
-    assert tally == {"tokens": tokens, "padding": shown - tokens, "truncated": 2}
+    assert tally == {"tokens": tokens, "padding": shown - tokens, "truncated": 2, "unknown": 0}
     assert sum(length > 64 for length in lengths) == 2
+
+
+def test_what_the_vocabulary_has_not_is_counted_and_padding_is_not(make: Make) -> None:
+    tally = Tally()
+    make("bucket", count=tally)([request("good ꙮ 𐎀 film"), request("ꙮ")])
+    assert tally["unknown"] == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "token"),
+    [
+        (WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]"), 0),
+        (Unigram([("a", -1.0), ("<unk>", -2.0)], unk_id=1), 1),
+        (BPE({"a": 0}, []), None),  # of bytes: it has all there is
+    ],
+)
+def test_a_tokenizers_unknown_token_is_found_where_it_has_one(model: Any, token: int | None) -> None:
+    assert unknown_token(Tokenizer(model)) == token
 
 
 def test_each_text_says_whether_it_was_cut(make: Make, reference: PreTrainedTokenizerBase) -> None:

@@ -73,6 +73,10 @@ def fetched(request: urllib.request.Request | str, *, timeout: float) -> tuple[b
         raise ConnectionError(f"its reply was cut short ({type(error).__name__})") from None
 
 
+CANARY = "tritonsmith-canary"
+"""The id of requests that are no caller's: steps do not count what they ask (``tritonsmith_steps.serve``)."""
+
+
 def infer(url: str, model: str, inputs: Sequence[Tensor], *, version: int | None = None, timeout: float) -> list[Tensor]:
     """The outputs of one request. Raises OSError, of which an HTTPError has Triton's words in its body."""
     about = [
@@ -84,7 +88,7 @@ def infer(url: str, model: str, inputs: Sequence[Tensor], *, version: int | None
         }
         for tensor in inputs
     ]
-    header = json.dumps({"inputs": about, "parameters": {"binary_data_output": True}}).encode()
+    header = json.dumps({"id": CANARY, "inputs": about, "parameters": {"binary_data_output": True}}).encode()
     typed = {"Content-Type": "application/octet-stream", LENGTH: str(len(header))}
     of_version = f"/versions/{version}" if version else ""
     address = f"{url}/v2/models/{model}{of_version}/infer"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS: Counter[tuple[str, str]] = Counter()
-"""By metric and model."""
+METRICS: Counter[tuple[str, ...]] = Counter()
+"""By metric and labels' values, the model first."""
 MADE: Counter[str] = Counter()
 """How often each metric family was made."""
 TOLD: Counter[str] = Counter()
@@ -50,8 +50,11 @@ class Tensor:
 
 
 class InferenceRequest:
-    def __init__(self, inputs: list[Tensor]) -> None:
-        self._inputs = inputs
+    def __init__(self, inputs: list[Tensor], request_id: str = "") -> None:
+        self._inputs, self._id = inputs, request_id
+
+    def request_id(self) -> str:
+        return self._id
 
     def inputs(self) -> list[Tensor]:
         return self._inputs
@@ -82,8 +85,8 @@ class Logger:
 
 
 class _Metric:
-    def __init__(self, family: str, model: str) -> None:
-        self._key = family, model
+    def __init__(self, family: str, labels: dict[str, str]) -> None:
+        self._key = family, *labels.values()
 
     def increment(self, value: float) -> None:
         if value < 0:
@@ -102,5 +105,6 @@ class MetricFamily:
         self._name = name
 
     def Metric(self, labels: dict[str, str]) -> _Metric:  # noqa: N802
-        assert labels.keys() == {"model"}
-        return _Metric(self._name, labels["model"])
+        assert next(iter(labels)) == "model"
+        assert all(isinstance(value, str) for value in labels.values())
+        return _Metric(self._name, labels)

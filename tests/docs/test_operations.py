@@ -1,0 +1,21 @@
+"""The page on operations names every metric, as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tritonsmith_steps.meters import METRICS, Metric
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric_stands_on_the_page_with_its_label_and_meaning(metric: Metric) -> None:
+    label = f"`{metric.label}`" if metric.label else ""
+    assert f"| `{metric.title}` | {label} | {metric.description} |" in PAGE
+
+
+def test_no_metric_stands_there_that_is_not_counted() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `tritonsmith_")]
+    assert len(rows) == len(METRICS)
