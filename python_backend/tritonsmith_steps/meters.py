@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,11 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+@lru_cache
+def _parts(bounds: tuple[float, ...]) -> tuple[Part, ...]:
+    return (*(f"{bound:g}" for bound in bounds), "+Inf")
+
+
 class Sums:
     """What was counted since it was last handed over; threads may count and hand over at once."""
 
@@ -86,9 +92,10 @@ class Sums:
         """Count values of a distribution; what is no number belongs to none of its parts but the last."""
         ordered = np.sort(values, axis=None)
         bounds = METRICS[name].bounds
-        for bound, count in zip(bounds, np.searchsorted(ordered, bounds, side="right"), strict=True):
-            self(name, int(count), f"{bound:g}")
-        self(name, ordered.size, "+Inf")
+        counts = [*ordered.searchsorted(bounds, side="right").tolist(), ordered.size]
+        with self._lock:
+            for part, count in zip(_parts(bounds), counts, strict=True):
+                self._counted[name, part] += count
 
     def handed_over(self) -> dict[tuple[str, Part], int]:
         """All of it, by metric and part; it begins anew."""

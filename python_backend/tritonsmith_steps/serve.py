@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -16,12 +18,14 @@ import triton_python_backend_utils as pb_utils
 from tritonsmith_steps.arrays import Arrays, Result
 from tritonsmith_steps.meters import METRICS, Sums
 from tritonsmith_steps.room import Step, room_of
-from tritonsmith_steps.watching import watched
+from tritonsmith_steps.watching import WATCHES, outcomes, watched
 
 _EVERY = 1.0
 """Seconds between two tellings: each number is a message to Triton's process and back."""
-
-
+_MOST = 32
+"""Batches that are kept until they are looked at."""
+_Passed = tuple[Sequence[Arrays], Sequence[Result]]
+"""What a batch of callers' requests asked and got."""
 _CANARY = "tritonsmith-canary"
 """The id of a supervisor's questions."""
 
@@ -29,35 +33,52 @@ _CANARY = "tritonsmith-canary"
 class _Telling:
     """A model's sums, told to Triton's metrics page by a thread of their own while there are any.
 
-    Each metric is made when it is first counted.
+    The same thread looks at what was asked and answered, so that no caller waits for that. Each metric is made when it is
+    first counted.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, step: str) -> None:
         self.sums = Sums()
-        self._model = model
+        self._model, self._step = model, step
+        self._unseen: deque[_Passed] = deque()
         self._families: dict[str, Any] = {}
         self._made: dict[tuple[str, str], Any] = {}
-        self._some, self._stop = threading.Event(), threading.Event()
+        self._some, self._hurry, self._stopped = threading.Event(), threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
-    def counted(self) -> None:
-        """There is something to tell."""
+    def counted(self, passed: _Passed | None = None) -> None:
+        """There is something to tell, and perhaps to look at."""
+        if passed and self._step in WATCHES:  # what nobody looks at is not kept, as images are not
+            self._unseen.append(passed)
+            if len(self._unseen) >= _MOST:
+                self._hurry.set()
         self._some.set()
 
     def close(self) -> None:
         """Tell the rest."""
-        self._stop.set()
+        self._stopped = True
+        self._hurry.set()
         self._some.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopped:
             self._some.wait()
             self._some.clear()
+            self._look()
             self._tell()
-            self._stop.wait(_EVERY)
+            due = time.monotonic() + _EVERY
+            while not self._stopped and (left := due - time.monotonic()) > 0:
+                if self._hurry.wait(left):
+                    self._hurry.clear()
+                    self._look()
+        self._look()
         self._tell()
+
+    def _look(self) -> None:
+        while self._unseen:
+            watched(self._step, *self._unseen.popleft(), self.sums)
 
     def _tell(self) -> None:
         for key, amount in self.sums.handed_over().items():
@@ -84,7 +105,7 @@ def triton_model(step: str) -> type:
             parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
             folder = Path(args["model_repository"]) / args["model_version"]
             self._inputs = [tensor["name"] for tensor in config["input"]]
-            self._telling = _Telling(args["model_name"])
+            self._telling = _Telling(args["model_name"], step)
             try:
                 kind = import_module(f"tritonsmith_steps.{step}").STEP
                 os.nice(getattr(kind, "NICE", 0))
@@ -96,22 +117,23 @@ def triton_model(step: str) -> type:
             self._step = _with_room(made, step, config, args)
 
         def execute(self, requests: list[Any]) -> list[Any]:
-            sums = self._telling.sums
+            passed = None
             try:
                 given = [self._arrays(request) for request in requests]
                 results = self._step(given)
-                watched(step, *_of_callers(requests, given, results), sums)
+                passed = _of_callers(requests, given, results)
+                outcomes(passed[1], self._telling.sums)
                 return [_response(result) for result in results]
             except Exception:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
-                sums("requests", len(requests), "failed")
+                self._telling.sums("requests", len(requests), "failed")
                 pb_utils.Logger.log_error(traceback.format_exc())
                 failed = pb_utils.TritonError(
                     f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
                 )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
             finally:
-                self._telling.counted()
+                self._telling.counted(passed)
 
         def finalize(self) -> None:
             self._telling.close()
@@ -124,9 +146,7 @@ def triton_model(step: str) -> type:
     return TritonPythonModel
 
 
-def _of_callers(
-    requests: Sequence[Any], given: Sequence[Arrays], results: Sequence[Result]
-) -> tuple[list[Arrays], list[Result]]:
+def _of_callers(requests: Sequence[Any], given: Sequence[Arrays], results: Sequence[Result]) -> _Passed:
     """What callers asked and got, without the questions of a supervisor, which would be all there is at night."""
     kept = [index for index, request in enumerate(requests) if request.request_id() != _CANARY]
     return [given[index] for index in kept], [results[index] for index in kept]

@@ -22,6 +22,7 @@ MANY = 64
 """Labels that each get a counter; those of a model with more are not told apart."""
 _START = 200
 """Characters of a text, whose scripts are counted: enough to tell what language it may be."""
+_NEAR = 1e-3
 SCRIPTS = frozenset(
     (
         *("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN", "ARABIC", "HEBREW"),
@@ -31,10 +32,15 @@ SCRIPTS = frozenset(
 OTHER = "other"
 
 
+def outcomes(results: Sequence[Result], sums: Sums) -> None:
+    """Count what became of each request."""
+    refused = sum(isinstance(result, ValueError) for result in results)
+    sums("requests", refused, "refused")
+    sums("requests", len(results) - refused, "answered")
+
+
 def watched(step: str, requests: Sequence[Arrays], results: Sequence[Result], sums: Sums) -> None:
-    """Count what became of each request, and of those that were answered what ``WATCHES`` has for a step."""
-    for result in results:
-        sums("requests", 1, "refused" if isinstance(result, ValueError) else "answered")
+    """Count what ``WATCHES`` has for a step, of every request that was answered."""
     for watch in WATCHES.get(step, ()):
         for request, result in zip(requests, results, strict=True):
             if not isinstance(result, ValueError):
@@ -84,7 +90,7 @@ def _classes(_: Arrays, made: Arrays, sums: Sums) -> None:
     if scores.shape[1] < 2 or not scores.size or scores.min() < 0 or scores.max() > 1:
         return
     sums.values("confidence", scores[:, 0])
-    if np.allclose(scores.sum(axis=1), 1, atol=1e-3):  # of labels of which one is true
+    if np.abs(scores.sum(axis=1) - 1).max() < _NEAR:  # of labels of which one is true
         # Shannon's entropy; 0 log 0 is 0.
         entropy = -(scores * np.log(np.where(scores > 0, scores, 1))).sum(axis=1)
         sums.values("uncertainty", entropy / np.log(scores.shape[1]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 from tritonsmith_steps.arrays import Arrays
 from tritonsmith_steps.meters import METRICS, Sums
-from tritonsmith_steps.watching import SCRIPTS, WATCHES, script, watched
+from tritonsmith_steps.watching import SCRIPTS, WATCHES, outcomes, script, watched
 
 SECRET = "canary-7f3a"
 
@@ -36,9 +36,9 @@ def classes(scores: list[list[float]], labels: list[str]) -> Arrays:
     return {"LABEL": names[order], "SCORE": np.take_along_axis(np.array(scores, dtype=np.float32), order, axis=1)}
 
 
-def test_what_became_of_requests_is_counted_of_every_step() -> None:
+def test_what_became_of_requests_is_counted() -> None:
     sums = Sums()
-    watched("engine", [{}, {}, {}], [{}, ValueError("no"), {}], sums)
+    outcomes([{}, ValueError("no"), {}], sums)
     assert sums.handed_over() == {("requests", "answered"): 2, ("requests", "refused"): 1}
 
 
@@ -90,7 +90,7 @@ def test_labels_of_which_several_are_true_have_no_doubt_between_them() -> None:
 @pytest.mark.parametrize("scores", [[[3.2, -1.0]], [[0.4]]])
 def test_what_is_no_probability_is_not_taken_for_one(scores: list[list[float]]) -> None:
     found = seen("classify", {}, classes(scores, ["a", "b"][: len(scores[0])]))
-    assert found.keys() == {("requests", "answered"), ("label", "a")}
+    assert found.keys() == {("label", "a")}
 
 
 def test_many_labels_are_not_told_apart() -> None:
