@@ -22,6 +22,8 @@ from tritonsmith_steps.watching import WATCHES, outcomes, watched
 
 _EVERY = 1.0
 """Seconds between two tellings: each number is a message to Triton's process and back."""
+_PATIENCE = 2.0
+"""Seconds for the last telling: a server that goes away may take none."""
 _MOST = 32
 """Batches that are kept until they are looked at."""
 _Passed = tuple[Sequence[Arrays], Sequence[Result]]
@@ -60,7 +62,7 @@ class _Telling:
         self._stopped = True
         self._hurry.set()
         self._some.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE)
 
     def _run(self) -> None:
         while not self._stopped:
