@@ -24,8 +24,8 @@ _EVERY = 1.0
 """Seconds between two tellings: each number is a message to Triton's process and back."""
 _PATIENCE = 2.0
 """Seconds for the last telling: a server that goes away may take none."""
-_MOST = 32
-"""Batches that are kept until they are looked at."""
+_MANY, _MOST = 32, 256
+"""Batches that are looked at before the second is over, and those that are kept at most: who brings more looks himself."""
 _Passed = tuple[Sequence[Arrays], Sequence[Result]]
 """What a batch of callers' requests asked and got."""
 _CANARY = "tritonsmith-canary"
@@ -53,8 +53,10 @@ class _Telling:
         """There is something to tell, and perhaps to look at."""
         if passed and self._step in WATCHES:  # what nobody looks at is not kept, as images are not
             self._unseen.append(passed)
-            if len(self._unseen) >= _MOST:
+            if len(self._unseen) >= _MANY:
                 self._hurry.set()
+            if len(self._unseen) > _MOST:
+                self._look()
         self._some.set()
 
     def close(self) -> None:
@@ -79,8 +81,15 @@ class _Telling:
         self._tell()
 
     def _look(self) -> None:
-        while self._unseen:
-            watched(self._step, *self._unseen.popleft(), self.sums)
+        while True:
+            try:
+                passed = self._unseen.popleft()
+            except IndexError:  # the other thread may look at the same time
+                return
+            try:
+                watched(self._step, *passed, self.sums)
+            except Exception:  # callers have their answers, and what comes next must be counted
+                pb_utils.Logger.log_error(traceback.format_exc())
 
     def _tell(self) -> None:
         for key, amount in self.sums.handed_over().items():

@@ -212,3 +212,21 @@ def test_steps_after_the_engine_are_not_held_back(triton: Triton, tmp_path: Path
     step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "none"})
     step.execute(requests(triton, "logits", np.zeros((1, 2), dtype=np.float32)))
     assert not [*tmp_path.glob("room-*")]
+
+
+def test_a_look_that_fails_costs_neither_an_answer_nor_the_counts_after_it(
+    triton: Triton, tokenizing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = iter([ValueError("odd"), None])
+
+    def look(*_: Any) -> None:
+        if error := next(looked):
+            raise error
+
+    monkeypatch.setattr(triton.serve, "watched", look)
+    for _ in range(2):
+        outputs(tokenizing.execute(requests(triton, "TEXT", texts(b"good")))[0])
+    tokenizing.finalize()
+    assert next(looked, "both") == "both"
+    assert triton.pb_utils.METRICS["tritonsmith_requests_total", "demo_tokenize", "answered"] == 2
+    assert "odd" in triton.pb_utils.LOG[-1]
