@@ -48,7 +48,8 @@ class Proving:
                 return self._passing(route, converted)
             except GateError as error:
                 failed = error
-                self.work.progress.say(f"{self.work.spec.name}: with {route.leave_out} not quantized, {failed.what}")
+                left_out = route.leave_out or "nothing"
+                self.work.progress.say(f"{self.work.spec.name}: with {left_out} not quantized, {failed.what}")
         raise failed
 
     def _passing(self, route: Route, graph: Graph) -> Graph:

@@ -73,7 +73,7 @@ TARGETS: dict[TargetName, Target] = {
             "fp32": (),
             "fp16": (),
             "bf16": (),
-            "int8": tuple(Route("precision:int8_from_onnx", row) for row in LEAVE_OUT),
+            "int8": tuple(Route("precision:int8_from_onnx", row) for row in (None, *LEAVE_OUT)),
         },
     ),
     "onnxruntime": Target(backend="onnxruntime", artefact="model.onnx", routes=_ONNXRUNTIME_ROUTES),

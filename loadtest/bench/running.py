@@ -26,7 +26,7 @@ from bench.waiting import settled
 from bench.workloads import in_batches
 from bench.wrk import Load
 
-WARM_UP_CONCURRENCY, WARM_UP_SECONDS = 32, 1
+WARM_UP_CONCURRENCY, WARM_UP_SECONDS = 32, 3
 IDLE_SECONDS = 5.0
 FEWEST, LONGER = 5, 8
 """A cell with fewer answers than that is measured again for so much longer."""

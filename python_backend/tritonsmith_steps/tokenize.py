@@ -162,20 +162,23 @@ class Tokenize:
         return arrays
 
     def _arrays(self, encodings: Sequence[Encoding]) -> Arrays:
-        lengths = np.array([len(encoding.ids) for encoding in encodings])
-        length = self._length(int(lengths.max()))
-        ids = np.full((len(encodings), length), self._settings.pad["input_ids"], dtype=np.int32)
-        types = np.full_like(ids, self._settings.pad["token_type_ids"])
-        for row, encoding in enumerate(encodings):
-            ids[row, : lengths[row]] = encoding.ids
-            types[row, : lengths[row]] = encoding.type_ids
-        mask = (np.arange(length) < lengths[:, None]).astype(np.int32)
-        self._count("tokens", int(lengths.sum()))
+        # Requests of one short text are many, and numpy's calls on few numbers dear: what lists do as well is left to them.
+        tokens = [encoding.ids for encoding in encodings]
+        lengths = [len(row) for row in tokens]
+        shape = len(tokens), self._length(max(lengths))
+        ids = np.full(shape, self._settings.pad["input_ids"], dtype=np.int32)
+        types = np.full(shape, self._settings.pad["token_type_ids"], dtype=np.int32)
+        mask = np.zeros(shape, dtype=np.int32)
+        for row, (encoding, length) in enumerate(zip(encodings, lengths, strict=True)):
+            ids[row, :length] = tokens[row]
+            types[row, :length] = encoding.type_ids
+            mask[row, :length] = 1
+        self._count("tokens", sum(lengths))
         if self._unknown is not None:
-            self._count("unknown", int(((ids == self._unknown) & (mask == 1)).sum()))
-        self._count("padding", int(ids.size - lengths.sum()))
+            self._count("unknown", sum(row.count(self._unknown) for row in tokens))
+        self._count("padding", ids.size - sum(lengths))
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        places = {name: self._places(encodings, length, PLACES[name]) for name in self._settings.beside if name in PLACES}
+        places = {name: self._places(encodings, shape[1], PLACES[name]) for name in self._settings.beside if name in PLACES}
         return {**{name: made[name] for name in self._settings.inputs}, **places}
 
     def _places(self, encodings: Sequence[Encoding], length: int, place: Place) -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 from tritonsmith_steps.arrays import Arrays, Result
 from tritonsmith_steps.meters import Sums
 
-Watch = Callable[[Arrays, Arrays, Sums], None]
-"""Looks at what a step was given and what it made of it, for one request that it answered."""
+Watch = Callable[[Sequence[Arrays], Sequence[Arrays], Sums], None]
+"""Looks at what a step was given and what it made of it, for all requests of a batch that it answered."""
 MANY = 64
 """Labels that each get a counter; those of a model with more are not told apart."""
 _START = 200
@@ -41,33 +41,33 @@ def outcomes(results: Sequence[Result], sums: Sums) -> None:
 
 def watched(step: str, requests: Sequence[Arrays], results: Sequence[Result], sums: Sums) -> None:
     """Count what ``WATCHES`` has for a step, of every request that was answered."""
-    for watch in WATCHES.get(step, ()):
-        for request, result in zip(requests, results, strict=True):
-            if not isinstance(result, ValueError):
-                watch(request, result, sums)
+    both = zip(requests, results, strict=True)
+    answered = [(request, result) for request, result in both if not isinstance(result, ValueError)]
+    if answered:
+        given, made = [request for request, _ in answered], [result for _, result in answered]
+        for watch in WATCHES.get(step, ()):
+            watch(given, made, sums)
 
 
-def _lengths(_: Arrays, made: Arrays, sums: Sums) -> None:
-    if "attention_mask" in made:
-        sums.values("length", made["attention_mask"].sum(axis=1))
+def _lengths(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
+    if "attention_mask" in made[0]:
+        sums.values("length", np.concatenate([arrays["attention_mask"].sum(axis=1) for arrays in made]))
 
 
-def _scripts(given: Arrays, _: Arrays, sums: Sums) -> None:
-    letters: Counter[str] = Counter()
-    for text in _texts(given):
-        letters.update(text[:_START])
+def _scripts(given: Sequence[Arrays], _: Sequence[Arrays], sums: Sums) -> None:
     scripts: Counter[str] = Counter()
-    for letter, count in letters.items():
+    for letter, count in Counter("".join(_starts(given))).items():
         if letter.isalpha():
             scripts[script(letter)] += count
     for name, count in scripts.items():
         sums("script", count, name)
 
 
-def _texts(given: Arrays) -> Iterator[str]:
-    if "TEXT" in given:
-        for text in given["TEXT"].ravel():
-            yield text[: 4 * _START].decode("utf-8", "ignore")
+def _starts(given: Sequence[Arrays]) -> Iterator[str]:
+    for arrays in given:
+        if "TEXT" in arrays:
+            for text in arrays["TEXT"].ravel():
+                yield text[: 4 * _START].decode("utf-8", "ignore")[:_START]
 
 
 @lru_cache(maxsize=4096)
@@ -81,23 +81,29 @@ def script(letter: str) -> str:
     return name.lower() if name in SCRIPTS else OTHER
 
 
-def _classes(_: Arrays, made: Arrays, sums: Sums) -> None:
+def _classes(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
     """Of labels by falling score; probabilities only where the scores are some."""
-    labels, scores = made["LABEL"], made["SCORE"]
+    labels = np.concatenate([arrays["LABEL"] for arrays in made])
     if labels.shape[1] <= MANY:
         for label, count in Counter(labels[:, 0]).items():
             sums("label", count, label.decode("utf-8", "replace"))
-    if scores.shape[1] < 2 or not scores.size or scores.min() < 0 or scores.max() > 1:
+    scores = np.concatenate([arrays["SCORE"] for arrays in made])
+    if scores.shape[1] < 2:
+        return
+    scores = scores[(scores.min(axis=1) >= 0) & (scores.max(axis=1) <= 1)]
+    if not scores.size:
         return
     sums.values("confidence", scores[:, 0])
-    if np.abs(scores.sum(axis=1) - 1).max() < _NEAR:  # of labels of which one is true
-        # Shannon's entropy; 0 log 0 is 0.
-        entropy = -(scores * np.log(np.where(scores > 0, scores, 1))).sum(axis=1)
-        sums.values("uncertainty", entropy / np.log(scores.shape[1]))
+    whole = scores[np.abs(scores.sum(axis=1) - 1) < _NEAR]  # of labels of which one is true
+    if not whole.size:
+        return
+    # Shannon's entropy; 0 log 0 is 0.
+    entropy = -(whole * np.log(np.where(whole > 0, whole, 1))).sum(axis=1)
+    sums.values("uncertainty", entropy / np.log(whole.shape[1]))
 
 
-def _norms(_: Arrays, made: Arrays, sums: Sums) -> None:
-    sums.values("norm", np.linalg.norm(made["EMBEDDING"], axis=1))
+def _norms(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
+    sums.values("norm", np.linalg.norm(np.concatenate([arrays["EMBEDDING"] for arrays in made]), axis=1))
 
 
 WATCHES: Mapping[str, Sequence[Watch]] = {

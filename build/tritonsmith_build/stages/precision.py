@@ -16,6 +16,9 @@ from tritonsmith_build.leave_out import AFTER_GELU, BEFORE_GELU, LEAVE_OUT
 from tritonsmith_build.quiet import quiet
 from tritonsmith_build.stages.smooth import smoothed, weighted_matmuls
 
+_WEIGHT_BITS = 7
+"""A CPU without VNNI adds two products of eight bits in 16 and cuts off what is beyond."""
+
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
     """Calibration batches as ONNX Runtime and ModelOpt ask for them."""
@@ -37,18 +40,18 @@ class Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._data, None)
 
 
-def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *, leave_out: str) -> None:
-    """Write ``source`` with its weight MatMuls in INT8 except those that ``LEAVE_OUT[leave_out]`` names by structure.
+def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *, leave_out: str | None = None) -> None:
+    """Write ``source`` with its weight MatMuls in INT8, except those that ``LEAVE_OUT[leave_out]`` names by structure.
 
     Activations are smoothed first. Scales are fixed from ``calibration``: a text's answer must not depend on the texts
     that share its batch, as it would with scales taken from each batch (ONNX Runtime's dynamic quantization).
     """
     model = onnx.load(source)
     check_products(model)
-    nodes = matmuls_to_quantize(model, LEAVE_OUT[leave_out])
+    nodes = matmuls_to_quantize(model, LEAVE_OUT[leave_out] if leave_out else frozenset())
     with quiet(), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         smooth, made = Path(scratch) / "smooth.onnx", Path(scratch) / target.name
-        onnx.save(smoothed(model, calibration), smooth)
+        onnx.save(smoothed(model, calibration, weight_bits=_WEIGHT_BITS), smooth)
         quantize_static(
             smooth,
             made,
@@ -57,8 +60,7 @@ def int8_from_onnx(source: Path, target: Path, calibration: Sequence[Arrays], *,
             op_types_to_quantize=["MatMul"],
             nodes_to_quantize=nodes,
             per_channel=True,
-            # Seven bits: a CPU without VNNI adds two products of eight in 16 bits and cuts off what is beyond.
-            reduce_range=True,
+            reduce_range=_WEIGHT_BITS == 7,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
