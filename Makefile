@@ -5,6 +5,7 @@
 #             make bench-quick: a few figures in under 3 minutes, nothing written. Both need wrk
 # make loadtest  30 s of load on a server of its own, the report in .tritonsmith/load: docs/loadtest.md
 # make faults kill and halt steps and server under load, ten times each, and write docs/reliability.md
+# make monitor  a server, Prometheus and light load here: whether every rule and panel finds data, and what watching costs
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # make families  write the families of models that the tests compare with the libraries into the README
 # Another Python: make PYTHON=python3.12 run
@@ -25,7 +26,7 @@ BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 # Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
 BESIDE := --numprocesses 2 --dist loadfile
 
-.PHONY: run serve test test-full bench bench-quick loadtest faults gpu families lint
+.PHONY: run serve test test-full bench bench-quick loadtest faults monitor gpu families lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -53,6 +54,11 @@ loadtest: .venv/bench.stamp
 faults: .venv/bench.stamp
 	$(BIN)/python -m tritonsmith_build build sentiment --precision fp32 --repository .tritonsmith/faults
 	PYTHONPATH=loadtest $(BIN)/python -m faults --repository .tritonsmith/faults --document docs/reliability.md $(FAULTS)
+
+# What is given in MONITOR goes to the run: make monitor MONITOR="--seconds 60 --json"
+monitor: .venv/bench.stamp
+	$(BIN)/python -m tritonsmith_build build sentiment
+	PYTHONPATH=loadtest $(BIN)/python -m monitor $(MONITOR)
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

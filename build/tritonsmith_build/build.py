@@ -82,9 +82,10 @@ class _Build:
         if self.host is not None:
             engine = self._planned(self.host, fp32.file, graph, record)
         canaries = self._canaries(fp32, graph, engine)
+        references = self._references(fp32)
         with self.work.progress.stage(self.spec.name, "render") as stage:
             publication = Publication(repository, self.spec, self.work.facts, self.target_name, self.target)
-            built = publication.write(engine, self.work.folder, canaries)
+            built = publication.write(engine, self.work.folder, canaries, references)
             changed = f"{len(built.changed)} files written to {repository}"
             stage.note = changed if built.changed else f"unchanged in {repository}"
         return built
@@ -151,11 +152,26 @@ class _Build:
 
             canaries(self.work, self.target_name, fp32.file, graph.file, choices, folder)
 
-        own = code("stages/canary.py", "server/canary.py", "server/health.py", "server/wire.py")
+        own = code("stages/canary.py", "stages/local_steps.py", "server/canary.py", "server/health.py", "server/wire.py")
         texts = rendered(self.spec, self.work.facts)
         chosen = choices and figures_in(choices / CHOICES)
         key = digest(own, steps_code(), self._read_key, texts, fp32.key, graph.key, self.target_name, chosen)
         return self.work.stage("canary", key, make)
+
+    def _references(self, fp32: Graph) -> Path:
+        """What the steps see of the gate's data, with which the server compares what callers send."""
+        spec = self.spec
+
+        def make(folder: Path) -> None:
+            from tritonsmith_build.stages.reference import references
+
+            references(self.work, fp32.file, folder)
+
+        own = code("stages/reference.py", "stages/local_steps.py")
+        asked = self.work.drift.key if spec.drift.watch else None
+        texts = rendered(spec, self.work.facts)
+        key = digest(own, steps_code(), self._read_key, texts, fp32.key, asked, spec.drift.model_dump(mode="json"))
+        return self.work.stage("reference", key, make)
 
     def _planned(self, host: GpuHost, exported: Path, graph: Graph, record: dict[str, Any]) -> Proved:
         """The graph's plan for this host's GPU, read, verified, gated and measured there."""

@@ -252,6 +252,8 @@ def serve(
     admin_key_file: Annotated[
         Path, typer.Option(help="with the key for loading, unloading and sharing memory; made if missing")
     ] = ADMIN_KEY,
+    watch: Annotated[bool, typer.Option(help="count lengths, labels and the like of what passes, and drift")] = True,
+    heal: Annotated[bool, typer.Option(help="mend what is found broken, or only tell")] = True,
     restarts: Annotated[int, typer.Option(min=0, help="of Triton within ten minutes, before giving up")] = 5,
     tls_cert: Annotated[Path | None, typer.Option(help="encrypts gRPC: the server's certificate, PEM")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="the certificate's key, PEM, which others may not read")] = None,
@@ -273,9 +275,9 @@ def serve(
     ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port, tls=tls is not None)
     names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
     log = log or default_log(ports)
-    rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts))
+    rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts), heal=heal)
     say = _sayer(error_console if as_json else console)
-    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls)
+    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls, watch)
     run(wanted, say, to_file(events_beside(log), say), as_json=as_json)
 
 
@@ -486,6 +488,66 @@ def profile(
         from tritonsmith_build.profiling.plot import draw
 
         draw(profiled, plot)
+
+
+@app.command()
+def top(
+    url: Annotated[str, typer.Option(help="the metrics page, whose port `serve` prints")] = "http://127.0.0.1:8002/metrics",
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="show one table and end")] = False,
+    save: Annotated[Path | None, typer.Option(help="and keep it as this SVG picture; with --once")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a running server does at the moment: rates, latency, queues, errors, batches, the cache and drift of each pipeline.
+
+    Example: `tritonsmith top --url http://127.0.0.1:8002/metrics`
+    """
+    from tritonsmith_build.top import page, shown
+
+    looked = shown.looks(lambda: page.fetched(url), every)
+    if save or once:
+        looked = iter([next(looked)])
+    try:
+        if as_json:
+            for found in looked:
+                console.file.write(json.dumps([row.as_dict() for row in found]) + "\n")
+                console.file.flush()
+        elif once or save:
+            (found,) = looked
+            console.print(shown.table(found))
+            if save:
+                shown.saved(found, save, f"tritonsmith top --url {url}")
+        else:
+            shown.live(looked, console)
+    except KeyboardInterrupt:  # how it ends
+        return
+
+
+@app.command()
+def evaluate(
+    pipeline: Annotated[str, typer.Argument(help="a served pipeline of text-classification")],
+    labelled: Annotated[Path, typer.Argument(help=".tsv or .csv with the columns text and label")],
+    url: Annotated[str, typer.Option(help="grpc://, grpcs://, http:// or https://")] = DEFAULT_URL,
+    repository: Repository = REPOSITORY,
+    target: Annotated[TargetName, typer.Option(help="whose build to compare with")] = "cpu",
+    push: Annotated[str | None, typer.Option(help="a Pushgateway's address, which keeps the figures for Prometheus")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often a served pipeline is right now, on texts whose labels came in later, beside its build's own figure.
+
+    Exit code 1 where it is worse and chance does not explain it. Example: `tritonsmith evaluate sentiment last-week.csv --push http://localhost:9091`
+    """
+    from tritonsmith_build import evaluate as evaluating
+
+    found = evaluating.evaluate(pipeline, labelled, url=url, repository=repository, target=target)
+    if push:
+        evaluating.push(found, push)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        evaluating.show(found, console)
+    if found.worse:
+        raise typer.Exit(1)
 
 
 @app.command()

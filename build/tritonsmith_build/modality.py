@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tritonsmith_build.task import Task
 
 Dims = tuple[int, ...]
-Purpose = Literal["gate", "calibration"]
+Purpose = Literal["gate", "calibration", "drift"]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tritonsmith_steps.drift import FILE as REFERENCE
+
 from tritonsmith_build import repository as repo
 from tritonsmith_build.facts import ModelFacts
 from tritonsmith_build.hashing import sha256
@@ -57,10 +59,10 @@ class Publication:
         self._names = Names.of(spec)
         self._folder = f"{self._names.engine}/{repo.VERSION}"
 
-    def write(self, engine: Proved, read: Path, canaries: Path) -> Built:
+    def write(self, engine: Proved, read: Path, canaries: Path, references: Path) -> Built:
         """Place what is new or other than before, each file whole; what other targets have there stays.
 
-        ``read`` has the files that the model's modality needs, ``canaries`` a folder a step.
+        ``read`` has the files that the model's modality needs, ``canaries`` and ``references`` a folder a step.
         """
         manifest = repo.read_manifest(self._repository / self._folder) or {}
         before = manifest.get("targets", {}).get(self._name, {})
@@ -70,6 +72,8 @@ class Publication:
         artefacts |= {f"{step}/{repo.VERSION}/{name}": read / name for step in readers for name in task.modality.files}
         canary = canary_file(self._name)
         artefacts |= {f"{step}/{repo.VERSION}/{canary}": canaries / step / canary for step in self._names.steps}
+        compared = (self._names.first, self._names.answer)
+        artefacts |= {f"{step}/{repo.VERSION}/{REFERENCE}": references / step / REFERENCE for step in compared}
         target = self._entry(engine, artefacts, before)
         wanted = {
             "pipeline": self._spec.name,

@@ -155,6 +155,14 @@ class Gate(Table):
     data: Path | None = None
 
 
+class Drift(Table):
+    """What a served pipeline's inputs and answers are compared with while it serves: these inputs, or the gate's."""
+
+    watch: Flag = True
+    data: Path | None = None
+    window: Count = 500
+
+
 class AgreementGate(Gate):
     """The share of decisions (a token's class, what a mask stands for) that are equal."""
 
@@ -194,6 +202,7 @@ class PipelineSpec(Table):
     calibration: Calibration = Calibration()
     output: Table = Table()
     gate: Gate = Gate()
+    drift: Drift = Drift()
 
     @property
     def file(self) -> Path:

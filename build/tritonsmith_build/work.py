@@ -52,6 +52,13 @@ class Work:
         """From what ranges are measured."""
         return self.modality.samples(self.spec, self.facts, self.task, self.folder, "calibration")
 
+    @cached_property
+    def drift(self) -> Samples:
+        """With what callers' inputs are compared: the spec's own, or the gate's."""
+        if self.spec.drift.data is None:
+            return self.gate
+        return self.modality.samples(self.spec, self.facts, self.task, self.folder, "drift")
+
     @property
     def proved_by(self) -> str:
         """A digest of the code that a build proves an engine with, the serving steps' included."""

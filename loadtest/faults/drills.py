@@ -60,8 +60,14 @@ def triton_of(server: Serving) -> int:
     raise SmithError("it has no process", where="Triton")
 
 
+def stub_of(triton: int, model: str) -> int:
+    """A process of a step's: the youngest, for one that was unloaded may take a while to end."""
+    found = [psutil.Process(stub.pid) for stub in stubs_of(triton) if stub.model == model]
+    return max(found, key=psutil.Process.create_time).pid
+
+
 def _to_step(server: Serving, *, model: str, what: signal.Signals) -> None:
-    os.kill(next(stub.pid for stub in stubs_of(triton_of(server)) if stub.model == model), what)
+    os.kill(stub_of(triton_of(server), model), what)
 
 
 def _to_triton(server: Serving, *, what: signal.Signals) -> None:

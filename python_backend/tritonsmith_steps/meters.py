@@ -42,7 +42,7 @@ METRICS: Mapping[str, Metric] = {
     "requests": Metric("tritonsmith_requests_total", "Requests that a step has ended, by what came of them", "outcome"),
     "tokens": Metric("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
     "padding": Metric("tritonsmith_padding_tokens_total", "Padding added, in tokens of texts or samples of recordings"),
-    "unknown": Metric("tritonsmith_unknown_tokens_total", "Tokens that stand for what the vocabulary has not"),
+    "unknown_tokens": Metric("tritonsmith_unknown_tokens_total", "Tokens that stand for what the vocabulary has not"),
     "samples": Metric("tritonsmith_samples_total", "Samples of recordings, at the model's own rate"),
     "pixels": Metric("tritonsmith_pixels_total", "Pixels of images as they came"),
     "truncated": Metric(
@@ -63,12 +63,24 @@ METRICS: Mapping[str, Metric] = {
         "Inputs whose labels' probabilities had at most this entropy, as a share of the greatest that there can be",
         *_SHARES,
     ),
+    "unknown": _distribution(
+        "tritonsmith_unknown_share_total",
+        "Texts in which at most this share of tokens stands for what the vocabulary has not",
+        *(0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
+    ),
     "norm": _distribution(
         "tritonsmith_embedding_norm_total",
         "Embeddings of at most this length",
         *(0.5, 0.9, 0.99, 1.01, 1.1, 2, 4, 8, 16, 32, 64),
     ),
 }
+
+
+GAUGES: Mapping[str, Metric] = {
+    "drift": Metric("tritonsmith_drift", "How far the last inputs or answers are from those of the build", "feature"),
+    "limit": Metric("tritonsmith_drift_limit", "What a drift that is none stays under", "feature"),
+}
+"""What steps tell as it stands now. Besides its feature each has the label ``measure``."""
 
 
 @lru_cache
@@ -81,6 +93,7 @@ class Sums:
 
     def __init__(self) -> None:
         self._counted: Counter[tuple[str, Part]] = Counter()
+        self._vectors: Any = 0.0
         self._lock = threading.Lock()
 
     def __call__(self, name: str, amount: int, part: Part = "") -> None:
@@ -97,8 +110,18 @@ class Sums:
             for part, count in zip(_parts(bounds), counts, strict=True):
                 self._counted[name, part] += count
 
+    def vectors(self, rows: NDArray[Any]) -> None:
+        """Add up vectors ``[n, width]``."""
+        with self._lock:
+            self._vectors = self._vectors + rows.sum(axis=0, dtype=np.float64)
+
     def handed_over(self) -> dict[tuple[str, Part], int]:
-        """All of it, by metric and part; it begins anew."""
+        """All that was counted, by metric and part; it begins anew."""
+        return self.all_handed_over()[0]
+
+    def all_handed_over(self) -> tuple[dict[tuple[str, Part], int], Any]:
+        """The same, and the sum of the vectors ``[width]``, 0 where there were none."""
         with self._lock:
             counted, self._counted = self._counted, Counter()
-        return dict(counted)
+            vectors, self._vectors = self._vectors, 0.0
+        return dict(counted), vectors

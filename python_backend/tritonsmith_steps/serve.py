@@ -16,9 +16,10 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
-from tritonsmith_steps.meters import METRICS, Sums
+from tritonsmith_steps.drift import Reference, Window, reference_in
+from tritonsmith_steps.meters import GAUGES, METRICS, Metric, Sums
 from tritonsmith_steps.room import Step, room_of
-from tritonsmith_steps.watching import WATCHES, outcomes, watched
+from tritonsmith_steps.watching import OUTCOMES, WATCHES, outcomes, watched
 
 _EVERY = 1.0
 """Seconds between two tellings: each number is a message to Triton's process and back."""
@@ -28,6 +29,7 @@ _MANY, _MOST = 32, 256
 """Batches that are looked at before the second is over, and those that are kept at most: who brings more looks himself."""
 _Passed = tuple[Sequence[Arrays], Sequence[Result]]
 """What a batch of callers' requests asked and got."""
+_WATCHES = os.environ.get("TRITONSMITH_WATCH") != "0"
 _CANARY = "tritonsmith-canary"
 """The id of a supervisor's questions."""
 
@@ -44,14 +46,22 @@ class _Telling:
         self._model, self._step = model, step
         self._unseen: deque[_Passed] = deque()
         self._families: dict[str, Any] = {}
-        self._made: dict[tuple[str, str], Any] = {}
+        self._made: dict[tuple[str, ...], Any] = {}
         self._some, self._hurry, self._stopped = threading.Event(), threading.Event(), False
+        for outcome in OUTCOMES:  # one that appears with its first failure has not risen for Prometheus
+            self._metric(METRICS["requests"], pb_utils.MetricFamily.COUNTER, outcome)
+        self._window: Window | None = None
+        self._unknown: int | None = None
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
         self._thread.start()
 
+    def knows(self, reference: Reference | None, unknown: int | None) -> None:
+        """What looks are compared with, and the token that they take for an unknown one."""
+        self._window, self._unknown = Window(reference) if reference and _WATCHES else None, unknown
+
     def counted(self, passed: _Passed | None = None) -> None:
         """There is something to tell, and perhaps to look at."""
-        if passed and self._step in WATCHES:  # what nobody looks at is not kept, as images are not
+        if passed and _WATCHES and self._step in WATCHES:  # what nobody looks at is not kept, as images are not
             self._unseen.append(passed)
             if len(self._unseen) >= _MANY:
                 self._hurry.set()
@@ -87,24 +97,30 @@ class _Telling:
             except IndexError:  # the other thread may look at the same time
                 return
             try:
-                watched(self._step, *passed, self.sums)
+                watched(self._step, *passed, self.sums, unknown=self._unknown)
             except Exception:  # callers have their answers, and what comes next must be counted
                 pb_utils.Logger.log_error(traceback.format_exc())
 
     def _tell(self) -> None:
-        for key, amount in self.sums.handed_over().items():
+        counted, vectors = self.sums.all_handed_over()
+        for (name, part), amount in counted.items():
             if amount:
-                self._metric(*key).increment(amount)
+                self._metric(METRICS[name], pb_utils.MetricFamily.COUNTER, part).increment(amount)
+        if self._window and counted:
+            self._window.seen(counted, vectors)
+            for feature, measure, value, limit in self._window.drifts():
+                for name, told in (("drift", value), ("limit", limit)):
+                    self._metric(GAUGES[name], pb_utils.MetricFamily.GAUGE, feature, measure=measure).set(told)
 
-    def _metric(self, name: str, part: str) -> Any:
-        if (name, part) not in self._made:
-            metric = METRICS[name]
-            if name not in self._families:
-                counter = pb_utils.MetricFamily.COUNTER
-                self._families[name] = pb_utils.MetricFamily(name=metric.title, description=metric.description, kind=counter)
-            labels = {"model": self._model, **({metric.label: part} if metric.label else {})}
-            self._made[name, part] = self._families[name].Metric(labels=labels)
-        return self._made[name, part]
+    def _metric(self, metric: Metric, kind: Any, part: str, **labels: str) -> Any:
+        key = (metric.title, part, *labels.values())
+        if key not in self._made:
+            if metric.title not in self._families:
+                family = pb_utils.MetricFamily(name=metric.title, description=metric.description, kind=kind)
+                self._families[metric.title] = family
+            labels |= {"model": self._model, **({metric.label: part} if metric.label else {})}
+            self._made[key] = self._families[metric.title].Metric(labels=labels)
+        return self._made[key]
 
 
 def triton_model(step: str) -> type:
@@ -121,6 +137,7 @@ def triton_model(step: str) -> type:
                 kind = import_module(f"tritonsmith_steps.{step}").STEP
                 os.nice(getattr(kind, "NICE", 0))
                 made = kind.load(folder, parameters, self._telling.sums)
+                self._telling.knows(reference_in(folder), getattr(made, "unknown", None))
             except Exception as error:
                 raise pb_utils.TritonModelException(f"{args['model_name']} cannot start: {error}") from error
             if about := getattr(made, "about", ""):

@@ -68,7 +68,7 @@ class Tokenize:
             settings.max_length, stride=settings.stride, strategy=settings.cut, direction=settings.truncation_side
         )
         self._tokenizer, self._settings, self._padding, self._count, self._most = tokenizer, settings, padding, count, most
-        self._unknown = unknown_token(tokenizer)
+        self.unknown = unknown_token(tokenizer)
         self._reader = reader_named(settings.reads)
         self._limits = Limits(settings.max_bytes, settings.prompts, settings.prompt)
 
@@ -174,8 +174,6 @@ class Tokenize:
             types[row, :length] = encoding.type_ids
             mask[row, :length] = 1
         self._count("tokens", sum(lengths))
-        if self._unknown is not None:
-            self._count("unknown", sum(row.count(self._unknown) for row in tokens))
         self._count("padding", ids.size - sum(lengths))
         made = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
         places = {name: self._places(encodings, shape[1], PLACES[name]) for name in self._settings.beside if name in PLACES}

@@ -9,15 +9,27 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from tritonsmith_steps.arrays import Arrays, Result
 from tritonsmith_steps.meters import Sums
 
-Watch = Callable[[Sequence[Arrays], Sequence[Arrays], Sums], None]
-"""Looks at what a step was given and what it made of it, for all requests of a batch that it answered."""
+
+@dataclass(frozen=True)
+class Passed:
+    """What a step was given and what it made of it, for all requests of a batch that it answered."""
+
+    given: Sequence[Arrays]
+    made: Sequence[Arrays]
+    unknown: int | None = None
+    """The token for what the vocabulary has not."""
+
+
+Watch = Callable[[Passed, Sums], None]
 MANY = 64
 """Labels that each get a counter; those of a model with more are not told apart."""
 _START = 200
@@ -30,6 +42,7 @@ SCRIPTS = frozenset(
     )
 )
 OTHER = "other"
+OUTCOMES = ("answered", "refused", "failed")
 
 
 def outcomes(results: Sequence[Result], sums: Sums) -> None:
@@ -39,24 +52,37 @@ def outcomes(results: Sequence[Result], sums: Sums) -> None:
     sums("requests", len(results) - refused, "answered")
 
 
-def watched(step: str, requests: Sequence[Arrays], results: Sequence[Result], sums: Sums) -> None:
+def watched(
+    step: str, requests: Sequence[Arrays], results: Sequence[Result], sums: Sums, *, unknown: int | None = None
+) -> None:
     """Count what ``WATCHES`` has for a step, of every request that was answered."""
     both = zip(requests, results, strict=True)
     answered = [(request, result) for request, result in both if not isinstance(result, ValueError)]
     if answered:
-        given, made = [request for request, _ in answered], [result for _, result in answered]
+        passed = Passed([request for request, _ in answered], [result for _, result in answered], unknown)
         for watch in WATCHES.get(step, ()):
-            watch(given, made, sums)
+            watch(passed, sums)
 
 
-def _lengths(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
-    if "attention_mask" in made[0]:
-        sums.values("length", np.concatenate([arrays["attention_mask"].sum(axis=1) for arrays in made]))
+def _tokens(passed: Passed, sums: Sums) -> None:
+    """Lengths and, where the vocabulary has not all there is, unknown tokens."""
+    if "attention_mask" not in passed.made[0]:
+        return
+    lengths = np.concatenate([made["attention_mask"].sum(axis=1) for made in passed.made])
+    sums.values("length", lengths)
+    if passed.unknown is not None:
+        unknown = np.concatenate([_unknown(made, passed.unknown) for made in passed.made])
+        sums("unknown_tokens", int(unknown.sum()))
+        sums.values("unknown", unknown / lengths)
 
 
-def _scripts(given: Sequence[Arrays], _: Sequence[Arrays], sums: Sums) -> None:
+def _unknown(made: Arrays, token: int) -> Any:
+    return ((made["input_ids"] == token) & (made["attention_mask"] == 1)).sum(axis=1)
+
+
+def _scripts(passed: Passed, sums: Sums) -> None:
     scripts: Counter[str] = Counter()
-    for letter, count in Counter("".join(_starts(given))).items():
+    for letter, count in Counter("".join(_starts(passed.given))).items():
         if letter.isalpha():
             scripts[script(letter)] += count
     for name, count in scripts.items():
@@ -81,13 +107,13 @@ def script(letter: str) -> str:
     return name.lower() if name in SCRIPTS else OTHER
 
 
-def _classes(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
+def _classes(passed: Passed, sums: Sums) -> None:
     """Of labels by falling score; probabilities only where the scores are some."""
-    labels = np.concatenate([arrays["LABEL"] for arrays in made])
+    labels = np.concatenate([arrays["LABEL"] for arrays in passed.made])
     if labels.shape[1] <= MANY:
         for label, count in Counter(labels[:, 0]).items():
             sums("label", count, label.decode("utf-8", "replace"))
-    scores = np.concatenate([arrays["SCORE"] for arrays in made])
+    scores = np.concatenate([arrays["SCORE"] for arrays in passed.made])
     if scores.shape[1] < 2:
         return
     scores = scores[(scores.min(axis=1) >= 0) & (scores.max(axis=1) <= 1)]
@@ -102,13 +128,15 @@ def _classes(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
     sums.values("uncertainty", entropy / np.log(whole.shape[1]))
 
 
-def _norms(_: Sequence[Arrays], made: Sequence[Arrays], sums: Sums) -> None:
-    sums.values("norm", np.linalg.norm(np.concatenate([arrays["EMBEDDING"] for arrays in made]), axis=1))
+def _vectors(passed: Passed, sums: Sums) -> None:
+    vectors = np.concatenate([arrays["EMBEDDING"] for arrays in passed.made])
+    sums.values("norm", np.linalg.norm(vectors, axis=1))
+    sums.vectors(vectors)
 
 
 WATCHES: Mapping[str, Sequence[Watch]] = {
-    "tokenize": (_lengths, _scripts),
+    "tokenize": (_tokens, _scripts),
     "classify": (_classes,),
-    "embed": (_norms,),
+    "embed": (_vectors,),
 }
 """By step."""

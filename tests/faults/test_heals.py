@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.drills import Drill, drills, held, triton_of
+from faults.drills import Drill, drills, held, stub_of, triton_of
 from load.serving import Serving
 from prometheus_client.parser import text_string_to_metric_families
 from served import UNASKED, Served, alive, children, command, serving
@@ -37,6 +37,7 @@ from tritonsmith_build.server.probing import Probe
 from tritonsmith_build.server.serve import Wanted, started
 from tritonsmith_build.server.stubs import stubs_of
 from tritonsmith_build.server.supervisor import Rules, Supervisor
+from waiting import until
 
 STEPS = ("tokenize", "engine", "classify")
 DRILLS = drills("sentiment", STEPS)
@@ -77,14 +78,6 @@ def answering(url: str) -> dict[str, str]:
         return {}
 
 
-def until(holds: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + SECONDS
-    while not (found := holds()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return found
-
-
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_it_answers_again_and_never_wrongly(watched: Served, drill: Drill) -> None:
     before = len(watched.events)
@@ -92,7 +85,11 @@ def test_it_answers_again_and_never_wrongly(watched: Served, drill: Drill) -> No
     assert outcome.wrong == 0
     assert outcome.right > 0
     assert outcome.not_ready_after is not None
-    until(lambda: readiness(watched) == (200, {"sentiment": "answers", "embeddings": "answers"}), "not ready again")
+    until(
+        lambda: readiness(watched) == (200, {"sentiment": "answers", "embeddings": "answers"}),
+        "not ready again",
+        seconds=SECONDS,
+    )
     until(lambda: watched.events[-1]["event"] == "healed", "no word of it")
     assert watched.events[before]["event"] == "fault"
     assert watched.events[-1]["measure"] == ("restart" if "Triton" in drill.name else "reload")
@@ -103,7 +100,7 @@ def test_other_pipelines_answer_while_one_is_mended(watched: Served) -> None:
         embed = client.pipeline("embeddings")
         before = len(watched.events)
         triton = triton_of(Serving(watched.process, watched.said))
-        os.kill(next(stub.pid for stub in stubs_of(triton) if stub.model == "sentiment_engine"), signal.SIGKILL)
+        os.kill(stub_of(triton, "sentiment_engine"), signal.SIGKILL)
         deadline = time.monotonic() + SECONDS
         while [event["event"] for event in watched.events[before:]] != ["fault", "healed"]:
             assert embed(TEXT).shape == (1, 384)
@@ -234,7 +231,11 @@ def test_a_server_that_has_lost_memory_is_started_anew_when_nobody_asks(fp32_rep
         before = server.pid
         os.kill(next(stub.pid for stub in stubs_of(before) if stub.model == "sentiment_classify"), signal.SIGKILL)
         until(lambda: "refresh" in happened, "never started anew")
-        until(lambda: server.pid != before and answering(wanted.ports.http_url) == {"sentiment": ""}, "not answering")
+        until(
+            lambda: server.pid != before and answering(wanted.ports.http_url) == {"sentiment": ""},
+            "not answering",
+            seconds=SECONDS,
+        )
         os.write(writing, b"stop")
         watching.join(timeout=SECONDS)
     assert happened == ["fault", "healed", "refresh"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from served import UNASKED, Served, serving
 from transformers import AutoTokenizer
 from tritonclient import grpc
 from tritonsmith import Client, InvalidInputError
+from waiting import until
 
 TEXT = "A delight from start to finish."
 
@@ -100,11 +100,7 @@ def marked(served: Served) -> dict[str, float]:
 
 def awaited(served: Served, there: Callable[[dict[str, float]], bool]) -> dict[str, float]:
     """The page as soon as something is on it."""
-    deadline = time.monotonic() + 30
-    while not there(page := metrics(served)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return page
+    return until(lambda: page if there(page := metrics(served)) else {}, "it is not on the page")
 
 
 def test_what_goes_into_a_pipeline_is_counted(fp32: Served, fp32_repository: Path) -> None:

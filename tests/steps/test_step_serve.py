@@ -219,7 +219,7 @@ def test_a_look_that_fails_costs_neither_an_answer_nor_the_counts_after_it(
 ) -> None:
     looked = iter([ValueError("odd"), None])
 
-    def look(*_: Any) -> None:
+    def look(*_: Any, unknown: int | None) -> None:
         if error := next(looked):
             raise error
 

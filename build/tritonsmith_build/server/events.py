@@ -11,6 +11,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+KINDS = ("fault", "healed", "not-healed", "refresh", "gave-up")
 Event = dict[str, Any]
 Keep = Callable[[Event], None]
 
@@ -22,6 +23,8 @@ class Events:
         self._keep = keep
         self.registry = CollectorRegistry()
         self._counter = Counter("tritonsmith_events", "What the supervisor saw and did", ["event"], registry=self.registry)
+        for kind in KINDS:  # a counter that appears when it is 1 has not risen for Prometheus
+            self._counter.labels(kind)
         about = "1 where the pipeline answered rightly when last asked"
         self._answers = Gauge("tritonsmith_pipeline_answers", about, ["pipeline"], registry=self.registry)
         about = "How long the pipeline's latest questions took together"

@@ -36,6 +36,8 @@ _BROKEN_SECONDS = 5
 """Where something is wrong, and those who wait would rather have the next server."""
 _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
+_METRICS = ("summary_latencies=true", "summary_quantiles=0.5:0.05,0.95:0.01,0.99:0.001")
+"""Quantiles of latency, each with the error that it may have: Triton's counters alone give means."""
 _HARMLESS = ("allocate pinned system memory", "CudaDriverHelper has not been initialized", "unable to create stream")
 _LOG_HEADER = f"""\
 # Triton's own log. On a machine without a GPU lines with these words are expected and harmless:
@@ -63,9 +65,10 @@ class TritonServer:
         backend_options: Sequence[str] = (),
         key: str = "",
         tls: Tls | None = None,
+        watch: bool = True,
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
-        self._key, self._tls = key, tls
+        self._key, self._tls, self._watch = key, tls, watch
         self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
@@ -116,6 +119,7 @@ class TritonServer:
         }
         backend_options = (f"python,shm-region-prefix-name={self._shm_prefix}", *self._backend_options)
         repeated = [
+            *(f"--metrics-config={option}" for option in _METRICS),
             *(f"--backend-config={option}" for option in backend_options),
             *(f"--load-model={name}" for name in self.pipelines),
         ]
@@ -133,6 +137,7 @@ class TritonServer:
             "PYTHONDONTWRITEBYTECODE": "1",
             # Removed with the segments that Triton shares with its steps.
             "TRITONSMITH_ROOM": str(SHARED_MEMORY / f"{self._shm_prefix}room-"),
+            "TRITONSMITH_WATCH": str(int(self._watch)),
             "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
         }
 

@@ -43,6 +43,8 @@ class Wanted:
     """With the key to what is no caller's; where there is none, everybody may load and unload."""
     tls: Tls | None = None
     """Of gRPC."""
+    watch: bool = True
+    """Whether the steps look at what passes."""
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
@@ -69,6 +71,7 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         backend_options=found.backend_options,
         key=admin_key(wanted.key_file) if wanted.key_file else "",
         tls=wanted.tls,
+        watch=wanted.watch,
     ) as server:
         say("starting Triton")
         server.wait_until_ready(stop=stop)

@@ -41,6 +41,8 @@ class Rules:
     timeout: float = 10.0
     """Seconds for one answer."""
     limits: Limits = field(default_factory=Limits)
+    heal: bool = True
+    """Whether what is found is mended, or only told."""
 
 
 class Supervisor:
@@ -60,6 +62,7 @@ class Supervisor:
         self._left_out: dict[str, str] = {}
         self._asked: dict[str, tuple[Future[Fault | None], float]] = {}
         self._signs: Counter[str] = Counter()
+        self._told: dict[str, Fault] = {}
         self._calls, self._quiet, self._due = 0, 0, 0.0
         self._look()  # everything has just answered
 
@@ -70,10 +73,14 @@ class Supervisor:
         try:
             while not self._server.pause(_TICK, stop, self._processes.descriptors):
                 self._status.beat()
-                if fault := self._fault():
+                fault = self._fault()
+                if fault and self._rules.heal:
                     self._mend(fault)
                     self._look()
-                elif time.monotonic() >= self._due and not self._asked:
+                    continue
+                if fault:
+                    self._tell(fault)
+                if time.monotonic() >= self._due and not self._asked:
                     self._refresh()
                     self._look()
                     self._ask(pool)
@@ -125,6 +132,7 @@ class Supervisor:
                 fault = future.result()
                 self._signs[name] = self._signs[name] + 1 if fault else 0
                 if fault is None:
+                    self._told.pop(name, None)
                     self._status.set(name, seconds=time.monotonic() - start)
                 elif fault.sure or self._signs[name] >= _UNSURE:
                     yield fault
@@ -138,12 +146,22 @@ class Supervisor:
 
     # What is done about it
 
-    def _mend(self, fault: Fault) -> None:
-        start = time.monotonic()
+    def _tell(self, fault: Fault) -> Sequence[Pipeline]:
+        """Say what is wrong, each thing once while it lasts; the pipelines that it is wrong with."""
         touched = self._over(fault.models)
         for pipeline in touched:
             self._status.set(pipeline.name, fault.reason)
-        self._events("fault", fault.reason, kind=fault.kind, models=fault.models, pipelines=[one.name for one in touched])
+        if self._told.get(fault.pipeline) != fault:
+            named = [one.name for one in touched]
+            self._events("fault", fault.reason, kind=fault.kind, models=fault.models, pipelines=named)
+        self._told[fault.pipeline] = fault
+        if fault.kind == "ended" and not self._rules.heal:
+            raise SmithError(fault.reason, where="Triton", fix="its log says why; serve without --no-heal starts it anew")
+        return touched
+
+    def _mend(self, fault: Fault) -> None:
+        start = time.monotonic()
+        touched = self._tell(fault)
         problem: Fault | None = fault
         while problem:
             measure = self._ladder.measure(problem.models, time.monotonic())
@@ -164,6 +182,7 @@ class Supervisor:
             self._status.set(pipeline.name)
         self._status.keep({**self._status.troubles, **self._left_out})
         self._signs.clear()
+        self._told.clear()
         self._events("healed", f"answering again after {seconds:g} s ({measure})", measure=measure, seconds=seconds)
 
     def _over(self, models: tuple[str, ...]) -> Sequence[Pipeline]:

@@ -1,0 +1,1 @@
+"""``tritonsmith top``: what a running server does at the moment, from its metrics page."""
