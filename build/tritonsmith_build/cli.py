@@ -257,6 +257,8 @@ def serve(
     restarts: Annotated[int, typer.Option(min=0, help="of Triton within ten minutes, before giving up")] = 5,
     tls_cert: Annotated[Path | None, typer.Option(help="encrypts gRPC: the server's certificate, PEM")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="the certificate's key, PEM, which others may not read")] = None,
+    otlp: Annotated[str | None, typer.Option(help="a collector for traces, OTLP over HTTP: http://HOST:4318")] = None,
+    otlp_every: Annotated[int, typer.Option(min=1, help="one of so many requests is traced")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Run Triton until SIGTERM or Ctrl-C, and mend what breaks meanwhile.
@@ -265,19 +267,20 @@ def serve(
     """
     from tritonsmith_build.server.events import to_file
     from tritonsmith_build.server.ladder import Limits
+    from tritonsmith_build.server.otlp import otlp_to
     from tritonsmith_build.server.ports import Ports
     from tritonsmith_build.server.serve import Wanted, default_log, events_beside
     from tritonsmith_build.server.serve import serve as run
     from tritonsmith_build.server.supervisor import Rules
     from tritonsmith_build.server.tls import tls_of
 
-    tls = tls_of(tls_cert, tls_key)
+    tls, traces = tls_of(tls_cert, tls_key), otlp_to(otlp, otlp_every)
     ports = Ports.free(host, http=http_port, grpc=grpc_port, metrics=metrics_port, health=health_port, tls=tls is not None)
     names = tuple(name.strip() for name in pipelines.split(",") if name.strip())
     log = log or default_log(ports)
     rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts), heal=heal)
     say = _sayer(error_console if as_json else console)
-    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls, watch)
+    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls, watch, traces)
     run(wanted, say, to_file(events_beside(log), say), as_json=as_json)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from tritonsmith import tracing
 from tritonsmith.calls import Arrays
 from tritonsmith.errors import RequestTimeoutError, ServerError, ServerUnreachableError, error_from_reply
 
@@ -131,6 +132,12 @@ class _Wire:
         self._address = address
 
     @contextlib.contextmanager
+    def _asking(self, model: str) -> Iterator[None]:
+        """Around one request for answers: its span, and errors of ours."""
+        with tracing.span(model, self._address.host), self._our_errors():
+            yield
+
+    @contextlib.contextmanager
     def _our_errors(self) -> Iterator[None]:
         address = self._address
         where = f"{address.scheme}://{address.host}"
@@ -165,7 +172,7 @@ class _GrpcWire(_Wire):
 
     def _options(self, timeout: float) -> dict[str, Any]:
         """``client_timeout`` in seconds is the gRPC deadline, which cancels the call at the server too."""
-        return {"headers": dict(self._address.headers), "client_timeout": timeout}
+        return {"headers": {**self._address.headers, **tracing.headers()}, "client_timeout": timeout}
 
     @staticmethod
     def _arrays(result: Any) -> Arrays:
@@ -180,7 +187,7 @@ class _HttpWire(_Wire):
     @property
     def _options(self) -> dict[str, Any]:
         """Headers of each request's own: Triton's client writes into them how long its body's head is."""
-        return {"headers": dict(self._address.headers)}
+        return {"headers": {**self._address.headers, **tracing.headers()}}
 
     @staticmethod
     def _arrays(result: Any) -> Arrays:
@@ -203,7 +210,7 @@ class GrpcTransport(_GrpcWire):
 
     def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See Transport."""
-        with self._our_errors():
+        with self._asking(model):
             tensors, options = _tensors(self._module, inputs), self._options(timeout)
             return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
@@ -236,7 +243,7 @@ class AsyncGrpcTransport(_GrpcWire):
 
     async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See AsyncTransport."""
-        with self._our_errors():
+        with self._asking(model):
             tensors, options = _tensors(self._module, inputs), self._options(timeout)
             return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
@@ -294,7 +301,7 @@ class HttpTransport(_HttpWire):
 
     def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See Transport."""
-        with self._our_errors(), self._within(timeout):
+        with self._asking(model), self._within(timeout):
             tensors, options = _tensors(self._module, inputs), self._options
             return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
 
@@ -335,7 +342,7 @@ class AsyncHttpTransport(_HttpWire):
 
     async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
         """See AsyncTransport."""
-        with self._our_errors():
+        with self._asking(model):
             async with asyncio.timeout(timeout):
                 tensors, options = _tensors(self._module, inputs), self._options
                 return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))

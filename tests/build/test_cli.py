@@ -139,10 +139,9 @@ def test_a_build_prints_a_line_a_stage(here: Workplace, cli: Cli) -> None:
     ran = cli("build", "moods.toml", "--repository", "repository")
     assert (ran.code, ran.err) == (0, "")
     lines = [line.split() for line in ran.out.splitlines()]
-    assert [line[:2] for line in lines] == [
-        ["moods", stage] for stage in ("load", "read", "export", "verify", "int8", "gate", "engines", "canary", "render")
-    ]
-    assert [line[2] for line in lines[1:-1]] == ["cached"] * 7
+    stages = ("load", "read", "export", "verify", "int8", "gate", "engines", "canary", "reference", "render")
+    assert [line[:2] for line in lines] == [["moods", stage] for stage in stages]
+    assert [line[2] for line in lines[1:-1]] == ["cached"] * 8
     assert "unchanged in repository" in ran.out
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.events import as_line
+from tritonsmith_build.server.otlp import otlp_to
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.serve import TARGETS, Wanted, serve
+from tritonsmith_build.server.supervisor import Rules
+from tritonsmith_build.server.tls import tls_of
 
 KEY = Path(tempfile.gettempdir()) / "tritonsmith-admin.key"
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002, "health": 8003}
@@ -39,6 +42,12 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument(f"--{name}-port", type=int, default=port, help="0 takes a free one")
     made.add_argument("--admin-key-file", type=Path, default=KEY, help="with the key for loading; made if missing")
     made.add_argument("--no-cache", action="store_true", help="do not answer repeated inputs from memory")
+    made.add_argument("--no-watch", action="store_true", help="count no lengths, labels and the like, and no drift")
+    made.add_argument("--no-heal", action="store_true", help="do not mend what is found broken, only tell")
+    made.add_argument("--tls-cert", type=Path, help="encrypts gRPC: the server's certificate, PEM")
+    made.add_argument("--tls-key", type=Path, help="the certificate's key, PEM, which others may not read")
+    made.add_argument("--otlp", help="a collector for traces, OTLP over HTTP: http://HOST:4318")
+    made.add_argument("--otlp-every", type=int, default=100, help="one of so many requests is traced")
     return made
 
 
@@ -46,9 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop; exit code 1 with one line where that is not possible."""
     said = parser().parse_args(arguments)
     try:
-        ports = Ports.free(said.host, **{name: getattr(said, f"{name}_port") for name in PORTS})
-        pipelines = tuple(name.strip() for name in said.pipelines.split(",") if name.strip())
-        wanted = Wanted(said.repository, ports, pipelines, said.target, not said.no_cache, key_file=said.admin_key_file)
+        tls = tls_of(said.tls_cert, said.tls_key)
+        ports = Ports.free(said.host, **{name: getattr(said, f"{name}_port") for name in PORTS}, tls=tls is not None)
+        wanted = Wanted(
+            said.repository,
+            ports,
+            tuple(name.strip() for name in said.pipelines.split(",") if name.strip()),
+            said.target,
+            not said.no_cache,
+            rules=Rules(heal=not said.no_heal),
+            key_file=said.admin_key_file,
+            tls=tls,
+            watch=not said.no_watch,
+            otlp=otlp_to(said.otlp, said.otlp_every),
+        )
         serve(wanted, _say, lambda event: _say(as_line(event)))
     except SmithError as error:
         print(f"error {error}", file=sys.stderr, flush=True)  # noqa: T201 (the command's one line)

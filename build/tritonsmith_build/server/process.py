@@ -22,6 +22,7 @@ from typing import IO, Any, Self
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server import health, keys
 from tritonsmith_build.server.install import TritonInstall
+from tritonsmith_build.server.otlp import Otlp
 from tritonsmith_build.server.plans import gpus
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.preflight import SHARED_MEMORY
@@ -66,9 +67,10 @@ class TritonServer:
         key: str = "",
         tls: Tls | None = None,
         watch: bool = True,
+        otlp: Otlp | None = None,
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
-        self._key, self._tls, self._watch = key, tls, watch
+        self._key, self._tls, self._watch, self._otlp = key, tls, watch, otlp
         self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
@@ -124,8 +126,8 @@ class TritonServer:
             *(f"--load-model={name}" for name in self.pipelines),
         ]
         flags = [f"--{option}={value}" for option, value in options.items()]
-        tls = self._tls.flags() if self._tls else []
-        return [str(self._install.binary), *flags, *keys.flags(self._key), *tls, "--disable-auto-complete-config", *repeated]
+        more = [flag for given in (self._tls, self._otlp) if given for flag in given.flags()]
+        return [str(self._install.binary), *flags, *keys.flags(self._key), *more, "--disable-auto-complete-config", *repeated]
 
     def _environment(self) -> dict[str, str]:
         # The steps run in the environment whose bin comes first on PATH.

@@ -13,6 +13,7 @@ from tritonsmith_build.server.endpoints import Endpoints, Status
 from tritonsmith_build.server.events import Events, Keep
 from tritonsmith_build.server.install import TritonInstall
 from tritonsmith_build.server.keys import admin_key
+from tritonsmith_build.server.otlp import Otlp
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.preflight import Found, check_shared_memory, pipelines_in
 from tritonsmith_build.server.probing import Probe
@@ -45,6 +46,8 @@ class Wanted:
     """Of gRPC."""
     watch: bool = True
     """Whether the steps look at what passes."""
+    otlp: Otlp | None = None
+    """Where traces go."""
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
@@ -72,6 +75,7 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         key=admin_key(wanted.key_file) if wanted.key_file else "",
         tls=wanted.tls,
         watch=wanted.watch,
+        otlp=wanted.otlp,
     ) as server:
         say("starting Triton")
         server.wait_until_ready(stop=stop)

@@ -1,0 +1,131 @@
+"""One request, one trace: the caller's span, the ensemble's and each step's, at a real OTLP receiver."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from served import UNASKED, Served, serving
+from tritonsmith import Client, InvalidInputError
+from waiting import until
+
+STEPS = ("tokenize", "engine", "classify")
+SECRET = "canary-5b1e delight"
+
+
+@dataclass
+class Collector:
+    """Takes OTLP over HTTP on loopback."""
+
+    port: int
+    bodies: list[bytes] = field(default_factory=list)
+
+    def spans(self, trace_id: int) -> list[Span]:
+        """Those of one trace. Triton 2.51 sends JSON, in which OTLP writes ids in hexadecimal, protobuf in base64."""
+        found = []
+        for body in list(self.bodies):
+            for resource in json_format.Parse(body, ExportTraceServiceRequest()).resource_spans:
+                for scope in resource.scope_spans:
+                    found += [span for span in scope.spans if int(base64.b64encode(span.trace_id), 16) == trace_id]
+        return found
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Collector(server.server_address[1], bodies)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def traced(fp32_repository: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    options = ("--pipelines=sentiment", "--no-cache", UNASKED, f"--otlp=http://127.0.0.1:{collector.port}", "--otlp-every=1")
+    with serving(fp32_repository, tmp_path_factory.mktemp("traced") / "log", *options) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def exported() -> InMemorySpanExporter:
+    """The caller's own spans."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_a_request_is_one_trace_through_every_step(
+    traced: Served, collector: Collector, exported: InMemorySpanExporter, protocol: str
+) -> None:
+    exported.clear()
+    with Client(traced.grpc if protocol == "grpc" else traced.http) as client:
+        client.pipeline("sentiment")(SECRET)
+    (asked,) = [span for span in exported.get_finished_spans() if span.name == "infer sentiment"]
+    assert asked.context is not None
+    of_trace = asked.context.trace_id
+    names = {"sentiment", "sentiment_cached", *(f"sentiment_{step}" for step in STEPS)}
+    until(lambda: names <= {span.name for span in collector.spans(of_trace)}, "spans are missing")
+    spans = {span.name: span for span in collector.spans(of_trace)}
+    begin, end = times(spans["sentiment"])
+    steps = [times(spans[f"sentiment_{step}"]) for step in STEPS]
+    # One after the other, inside of the pipeline's, inside of the caller's. A step's span ends when its books are closed, which
+    # is a little after the next step was given its answer.
+    assert all(before[0] < after[0] and before[1] < after[1] for before, after in itertools.pairwise(steps))
+    assert begin <= steps[0][0] <= steps[-1][1] <= end
+    assert asked.start_time is not None
+    assert asked.end_time is not None
+    assert asked.start_time <= begin <= end <= asked.end_time
+    # And what they took adds up to what it took, but for the way from one to the next.
+    assert 0.5 * (end - begin) < sum(stop - start for start, stop in steps) < 1.2 * (end - begin)
+
+
+def times(span: Span) -> tuple[int, int]:
+    return span.start_time_unix_nano, span.end_time_unix_nano
+
+
+def test_no_trace_holds_what_was_sent_or_answered(traced: Served, collector: Collector, exported: InMemorySpanExporter) -> None:
+    exported.clear()
+    with Client(traced.grpc) as client:
+        pipe = client.pipeline("sentiment")
+        (answer,) = pipe([SECRET])
+        with pytest.raises(InvalidInputError):
+            pipe(SECRET * 5000)
+    asked = exported.get_finished_spans()
+    assert [span.status.status_code for span in asked][-1] == trace.StatusCode.ERROR
+    until(lambda: len(collector.spans(last(asked))) > 0, "no span of the last request")
+    everything = b"".join(collector.bodies) + "".join(span.to_json() for span in asked).encode()
+    assert SECRET.encode() not in everything
+    assert str(answer["score"]).encode() not in everything
+
+
+def last(spans: tuple[ReadableSpan, ...]) -> int:
+    context = spans[-1].context
+    assert context is not None
+    return context.trace_id
