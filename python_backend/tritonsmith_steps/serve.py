@@ -98,8 +98,8 @@ class _Telling:
                 return
             try:
                 watched(self._step, *passed, self.sums, unknown=self._unknown)
-            except Exception:  # callers have their answers, and what comes next must be counted
-                pb_utils.Logger.log_error(traceback.format_exc())
+            except Exception as error:  # callers have their answers, and what comes next must be counted
+                pb_utils.Logger.log_error(_trace_of(error))
 
     def _tell(self) -> None:
         counted, vectors = self.sums.all_handed_over()
@@ -121,6 +121,18 @@ class _Telling:
             labels |= {"model": self._model, **({metric.label: part} if metric.label else {})}
             self._made[key] = self._families[metric.title].Metric(labels=labels)
         return self._made[key]
+
+
+def _trace_of(error: BaseException) -> str:
+    """A traceback as Python prints it, without the errors' own texts: one may repeat what a caller sent."""
+    lines: list[str] = []
+    while True:
+        frames = traceback.format_tb(error.__traceback__)
+        lines[:0] = ["Traceback (most recent call last):\n", *frames, f"{type(error).__name__} (its text is not kept)\n"]
+        before = error.__cause__ or error.__context__
+        if before is None:
+            return "".join(lines)
+        error = before
 
 
 def triton_model(step: str) -> type:
@@ -152,10 +164,10 @@ def triton_model(step: str) -> type:
                 passed = _of_callers(requests, given, results)
                 outcomes(passed[1], self._telling.sums)
                 return [_response(result) for result in results]
-            except Exception:
+            except Exception as error:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
                 self._telling.sums("requests", len(requests), "failed")
-                pb_utils.Logger.log_error(traceback.format_exc())
+                pb_utils.Logger.log_error(_trace_of(error))
                 failed = pb_utils.TritonError(
                     f"the {step} step failed; the server's log says why", pb_utils.TritonError.INTERNAL
                 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from importlib import import_module
@@ -120,6 +121,27 @@ def test_a_fault_inside_a_step_is_logged_and_every_caller_is_told_in_one_line(tr
     (logged,) = triton.pb_utils.LOG
     assert logged.startswith("Traceback")
     assert "embed.py" in logged
+    assert "ValueError" in logged
+
+
+def test_a_logged_fault_keeps_the_way_to_it_and_no_errors_text(
+    triton: Triton, tokenizing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error's text may repeat what a caller sent, and so may that of one before it."""
+
+    def fail(requests: Any) -> Any:
+        try:
+            int(requests[0]["TEXT"][0, 0].decode())
+        except ValueError as error:
+            raise KeyError(str(error)) from error
+
+    monkeypatch.setattr(tokenizing, "_step", fail)
+    (response,) = tokenizing.execute(requests(triton, "TEXT", texts(b"canary-93d1")))
+    assert response.error().code() == triton.pb_utils.TritonError.INTERNAL
+    (logged,) = triton.pb_utils.LOG
+    assert re.findall(r"^(\w+) \(its text is not kept\)$", logged, re.MULTILINE) == ["ValueError", "KeyError"]
+    assert "in fail" in logged
+    assert "canary" not in logged + response.error().message()
 
 
 def test_a_step_that_cannot_be_loaded_stops_the_model_with_its_reason(triton: Triton, tmp_path: Path) -> None:
@@ -229,4 +251,4 @@ def test_a_look_that_fails_costs_neither_an_answer_nor_the_counts_after_it(
     tokenizing.finalize()
     assert next(looked, "both") == "both"
     assert triton.pb_utils.METRICS["tritonsmith_requests_total", "demo_tokenize", "answered"] == 2
-    assert "odd" in triton.pb_utils.LOG[-1]
+    assert "ValueError" in triton.pb_utils.LOG[-1]
