@@ -82,6 +82,7 @@ def test_a_first_build_writes_everything(place: Workplace) -> None:
         "moods_cached/config.pbtxt",
         "moods_classify/1/canary.cpu.json",
         "moods_classify/1/model.py",
+        "moods_classify/1/reference.json",
         "moods_classify/1/step.json",
         "moods_classify/config.pbtxt",
         "moods_engine/1/canary.cpu.json",
@@ -95,6 +96,7 @@ def test_a_first_build_writes_everything(place: Workplace) -> None:
         "moods_engine/configs/onnxruntime.pbtxt",
         "moods_tokenize/1/canary.cpu.json",
         "moods_tokenize/1/model.py",
+        "moods_tokenize/1/reference.json",
         "moods_tokenize/1/step.json",
         "moods_tokenize/1/tokenizer.json",
         "moods_tokenize/config.pbtxt",
@@ -125,6 +127,7 @@ def test_the_manifest_says_what_was_made_of_what(place: Workplace) -> None:
     target = manifest["targets"]["cpu"]
     paths = ["moods_engine/1/model.cpu.onnx", "moods_engine/1/engines.json", "moods_tokenize/1/tokenizer.json"]
     paths += [f"moods_{step}/1/canary.cpu.json" for step in ("tokenize", "engine", "classify")]
+    paths += [f"moods_{step}/1/reference.json" for step in ("tokenize", "classify")]
     assert target["files"] == {
         path: {"sha256": digest_of(place.repository / path), "bytes": (place.repository / path).stat().st_size}
         for path in paths

@@ -105,6 +105,7 @@ def test_a_plan_is_published_with_its_proof_and_its_overlay(place: Workplace, mo
         f"{ENGINE}/model.sm86.plan",
         "moods_tokenize/1/tokenizer.json",
         *(f"moods_{step}/1/canary.tensorrt.json" for step in ("tokenize", "engine", "classify")),
+        *(f"moods_{step}/1/reference.json" for step in ("tokenize", "classify")),
     }
     assert target["backend"] == "tensorrt"
 

@@ -17,7 +17,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram, WordLevel
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from tritonsmith_steps.arrays import Arrays, Result
+from tritonsmith_steps.meters import Sums
 from tritonsmith_steps.tokenize import Padding, Tokenize, TokenizeSettings, unknown_token
+from tritonsmith_steps.watching import watched
 from wild_text import wild_text
 
 NAMES = ["input_ids", "attention_mask", "token_type_ids"]
@@ -219,14 +221,18 @@ def test_tokens_padding_and_cut_texts_are_counted(make: Make, reference: PreTrai
     lengths = [len(ids) for texts in good for ids in reference(texts, truncation=False)["input_ids"]]
     shown = sum(len(row) for result in results if isinstance(result, dict) for row in result["input_ids"])
     tokens = sum(min(length, 64) for length in lengths)
-    assert tally == {"tokens": tokens, "padding": shown - tokens, "truncated": 2, "unknown": 0}
+    assert tally == {"tokens": tokens, "padding": shown - tokens, "truncated": 2}
     assert sum(length > 64 for length in lengths) == 2
 
 
-def test_what_the_vocabulary_has_not_is_counted_and_padding_is_not(make: Make) -> None:
-    tally = Tally()
-    make("bucket", count=tally)([request("good ꙮ 𐎀 film"), request("ꙮ")])
-    assert tally["unknown"] == 3
+def test_what_the_vocabulary_has_not_is_seen_and_padding_is_not(make: Make) -> None:
+    step, sums = make("bucket"), Sums()
+    asked = [request("good ꙮ 𐎀 film"), request("ꙮ")]
+    watched("tokenize", asked, step(asked), sums, unknown=step.unknown)
+    counted = sums.handed_over()
+    assert counted["unknown_tokens", ""] == 3
+    # Of six tokens two, of three one.
+    assert [counted["unknown", le] for le in ("0", "0.2", "0.5", "+Inf")] == [0, 0, 2, 2]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ themselves. Both are samples, and a limit has the noise of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,11 @@ from tritonsmith_steps.drift import (
     smoothed,
 )
 from tritonsmith_steps.meters import Part, Sums
-from tritonsmith_steps.runtimes import PLAIN, opened
-from tritonsmith_steps.watching import watched
+from tritonsmith_steps.runtimes import PLAIN, Run, opened
+from tritonsmith_steps.watching import WATCHES, watched
 
 from tritonsmith_build.errors import SmithError
+from tritonsmith_build.modalities.texts import TEXTS
 from tritonsmith_build.render import Names
 from tritonsmith_build.stages.local_steps import LocalSteps
 from tritonsmith_build.task import TEXT
@@ -55,29 +57,38 @@ def references(work: Work, fp32: Path, folder: Path) -> None:
     names, window = Names.of(work.spec), work.spec.drift.window
     asked, answered, vectors = Sums(), Sums(), list[Vectors]()
     if work.spec.drift.watch:
-        steps, run = LocalSteps(work, "cpu"), opened(PLAIN, fp32)
-        answers, wanted = steps.loaded(names.answer, work.task.step), steps.inputs(names.answer)
-        for read in _read(work, steps, asked):
-            output = run({name: read[name] for name in steps.inputs(names.engine)})
-            known = {**read, work.task.engine_output: output}
-            given = {name: known[name] for name in wanted if name in known}
-            (made,) = answers([given])
-            watched(work.task.step, [given], [made], answered)
-            if not isinstance(made, ValueError) and "EMBEDDING" in made:
-                vectors.append(made["EMBEDDING"])
+        steps = LocalSteps(work, "cpu")
+        read = _read(work, steps, asked)
+        if work.task.step in WATCHES:
+            vectors = _answer(work, steps, opened(PLAIN, fp32), read, answered)
+        elif _asked_alone(work):
+            deque(read, maxlen=0)  # looked at as they pass
     for model, sums in ((names.first, asked), (names.answer, answered)):
         own = np.concatenate(vectors) if vectors and sums is answered else None
         (folder / model).mkdir()
         (folder / model / FILE).write_text(reference(sums.handed_over(), window, own).text(), encoding="utf-8")
 
 
+def _answer(work: Work, steps: LocalSteps, run: Run, read: Iterable[Arrays], answered: Sums) -> list[Vectors]:
+    """Answer what was read and look at that; the vectors among the answers."""
+    names, vectors = Names.of(work.spec), list[Vectors]()
+    step, wanted, engine = steps.loaded(names.answer, work.task.step), steps.inputs(names.answer), steps.inputs(names.engine)
+    for arrays in read:
+        known = {**arrays, work.task.engine_output: run({name: arrays[name] for name in engine})}
+        given = {name: known[name] for name in wanted if name in known}
+        (made,) = step([given])
+        watched(work.task.step, [given], [made], answered)
+        if not isinstance(made, ValueError) and "EMBEDDING" in made:
+            vectors.append(made["EMBEDDING"])
+    return vectors
+
+
 def _read(work: Work, steps: LocalSteps, asked: Sums) -> Iterator[Arrays]:
     """What the first step makes of the data; texts that are asked alone are looked at as they pass."""
-    samples, texts = work.drift, getattr(work.drift, "texts", None)
-    required = [tensor for tensor in work.task.inputs if not tensor.optional]
-    if texts is None or work.task.spreads or required != [TEXT]:
-        yield from samples.batches(_ROWS)
+    if not _asked_alone(work):
+        yield from work.drift.batches(_ROWS)
         return
+    texts = work.drift.texts  # type: ignore[attr-defined]
     first = steps.loaded(Names.of(work.spec).first, work.modality.step)
     for start in range(0, len(texts), _ROWS):
         given = {TEXT.name: np.array([[text.encode()] for text in texts[start : start + _ROWS]], dtype=np.object_)}
@@ -86,6 +97,12 @@ def _read(work: Work, steps: LocalSteps, asked: Sums) -> Iterator[Arrays]:
             raise SmithError(f"a text of the drift's or gate's data cannot be used ({read})", fix="correct the data")
         watched(work.modality.step, [given], [read], asked, unknown=first.unknown)
         yield read
+
+
+def _asked_alone(work: Work) -> bool:
+    """Whether a request is a text a row and nothing besides, as the data is."""
+    required = [tensor for tensor in work.task.inputs if not tensor.optional]
+    return work.modality is TEXTS and required == [TEXT] and not work.task.spreads
 
 
 def reference(counted: Counts, window: int, vectors: Vectors | None = None) -> Reference:
