@@ -118,9 +118,8 @@ def show(evaluation: Evaluation, console: Console) -> None:
     built = "not known" if evaluation.built is None else f"{evaluation.built:.1%}"
     share = f"{evaluation.accuracy:.1%} (95 %: {evaluation.least:.1%} to {evaluation.most:.1%})"
     verdict = ", which is worse than at the build" if evaluation.worse else ""
-    console.print(
-        f"{evaluation.pipeline}: {share} of {evaluation.items} texts right{verdict}; at the build {built}", highlight=False
-    )
+    said = f"{share} of {evaluation.items} texts right{verdict}; at the build {built}"
+    console.print(f"{evaluation.pipeline}: {said}", highlight=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("label")
     for name in ("found", "right where said"):
@@ -138,11 +137,8 @@ def _expected(labels: Sequence[str], answered: Sequence[str], repository: Path, 
         if sorted(names) == sorted(answered):
             return [names[index] for index in label_ids(labels, names, where=file)]
     if unknown := sorted(set(labels) - set(answered)):
-        what, fix = (
-            f"label {unknown[0]!r} is none of {sorted(answered)}",
-            "write names, or give the --repository that is served",
-        )
-        raise SmithError(what, where=file, fix=fix)
+        what = f"label {unknown[0]!r} is none of {sorted(answered)}"
+        raise SmithError(what, where=file, fix="write names, or give the --repository that is served")
     return labels
 
 

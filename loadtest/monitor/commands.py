@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from load.serving import Serving, serving
+from load.serving import serving
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -21,7 +21,7 @@ from tritonsmith_build.examples import examples_from_file
 
 from monitor.cost import Cost, cost
 from monitor.load import light_load
-from monitor.native import Prometheus, prometheus
+from monitor.native import Prometheus, prometheus, targets
 from monitor.queries import Query, alerts, panels, recorded
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -58,7 +58,7 @@ def monitor(
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(repository, [pipeline]) as server,
-        prometheus(_targets(server), Path(folder), rates=_RATES) as asked,
+        prometheus(targets(server.said), Path(folder), rates=_RATES) as asked,
         light_load(server.url("grpc"), pipeline, texts),
     ):
         for _ in track(range(seconds), "light load", console=Console(stderr=True)):
@@ -71,11 +71,6 @@ def monitor(
     _show(lines, measured, as_json=as_json)
     if bad := [f"{line.where}: {line.name}: {line.found}" for line in lines if not line.good]:
         raise SmithError("; ".join(bad))
-
-
-def _targets(server: Serving) -> dict[str, str]:
-    ports = {"tritonsmith": "metrics", "supervisor": "health"}
-    return {job: f"127.0.0.1:{server.said[port]}" for job, port in ports.items()}
 
 
 def _rules(asked: Prometheus) -> list[Line]:
@@ -96,8 +91,7 @@ def _panel(asked: Prometheus, query: Query) -> Line:
     count = len(asked.values(query.expression))
     if query.needs_gpu and not count:
         return Line(query.where, query.name, "no GPU here", good=True)
-    empty_is_good = query.expression.endswith("> 1")  # what is beyond its limit; nothing, one hopes
-    return Line(query.where, query.name, _said(count), good=count > 0 or empty_is_good)
+    return Line(query.where, query.name, _said(count), good=count > 0 or query.may_be_empty)
 
 
 def _said(count: int) -> str:

@@ -58,25 +58,30 @@ class Prometheus:
         return {alert["labels"]["alertname"] for alert in self.asked("alerts")["alerts"]}
 
 
+def targets(said: Mapping[str, Any]) -> dict[str, str]:
+    """By job: the addresses of a server of this machine, from what it printed when it was ready."""
+    return {job: f"127.0.0.1:{said[port]}" for job, port in (("tritonsmith", "metrics"), ("supervisor", "health"))}
+
+
 @contextlib.contextmanager
-def prometheus(targets: Mapping[str, str], folder: Path, *, every: str = "1s", rates: str = "5m") -> Iterator[Prometheus]:
+def prometheus(asked: Mapping[str, str], folder: Path, *, every: str = "1s", rates: str = "5m") -> Iterator[Prometheus]:
     """Run one while the context lasts; its files are in ``folder``.
 
-    ``targets`` has an address for each job that there is a server for. ``rates`` stands for the five minutes over which rules
+    ``asked`` has an address for each job that there is a server for. ``rates`` stands for the five minutes over which rules
     count: a short run wants less. Raises SmithError where it does not come up.
     """
     if not shutil.which(BINARY):
         raise SmithError("Prometheus is not installed", fix="run: apt-get install prometheus")
     (folder / "rules.yml").write_text(_rules(rates), encoding="utf-8")
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(targets, every)), encoding="utf-8")
-    address = f"127.0.0.1:{_free_port()}"
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(asked, every)), encoding="utf-8")
+    address = f"127.0.0.1:{free_port()}"
     flags = ["--config.file=prometheus.yml", f"--web.listen-address={address}", "--storage.tsdb.path=data"]
     log = folder / "prometheus.log"
     with log.open("w") as output:
         process = subprocess.Popen([BINARY, *flags], cwd=folder, stdout=output, stderr=output)
     try:
         made = Prometheus(f"http://{address}")
-        _await(made, process, len(targets), log)
+        _await(made, process, len(asked), log)
         yield made
     finally:
         process.terminate()
@@ -87,26 +92,27 @@ def _rules(rates: str) -> str:
     return (DEPLOYED / "rules.yml").read_text(encoding="utf-8").replace("[5m]", f"[{rates}]")
 
 
-def _configuration(targets: Mapping[str, str], every: str) -> dict[str, Any]:
+def _configuration(asked: Mapping[str, str], every: str) -> dict[str, Any]:
     made: dict[str, Any] = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text(encoding="utf-8"))
     made["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
-    jobs = [job for job in made["scrape_configs"] if job["job_name"] in targets]
-    made["scrape_configs"] = [{**job, "static_configs": [{"targets": [targets[job["job_name"]]]}]} for job in jobs]
+    jobs = [job for job in made["scrape_configs"] if job["job_name"] in asked]
+    made["scrape_configs"] = [{**job, "static_configs": [{"targets": [asked[job["job_name"]]]}]} for job in jobs]
     return made
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of loopback that nobody listens on at the moment."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
     return port
 
 
-def _await(made: Prometheus, process: subprocess.Popen[bytes], targets: int, log: Path) -> None:
+def _await(made: Prometheus, process: subprocess.Popen[bytes], servers: int, log: Path) -> None:
     end = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(OSError):
-            if len(made.values("up == 1")) == targets:
+            if len(made.values("up == 1")) == servers:
                 return
         time.sleep(_POLL_SECONDS)
     raise SmithError("Prometheus gets no pages from all servers", where=log, fix="its log says why")

@@ -25,6 +25,11 @@ class Query:
     expression: str
 
     @property
+    def may_be_empty(self) -> bool:
+        """Whether it asks for what is beyond a limit: nothing, one hopes."""
+        return self.expression.endswith("> 1")
+
+    @property
     def needs_gpu(self) -> bool:
         """Whether it asks for what only a machine with a GPU has."""
         return _GPU in self.expression

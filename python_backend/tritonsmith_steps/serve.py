@@ -16,7 +16,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
-from tritonsmith_steps.drift import Reference, Window, reference_in
+from tritonsmith_steps.drift import Counts, Reference, Window, reference_in
 from tritonsmith_steps.meters import GAUGES, METRICS, Metric, Sums
 from tritonsmith_steps.room import Step, room_of
 from tritonsmith_steps.watching import OUTCOMES, WATCHES, outcomes, watched
@@ -107,10 +107,17 @@ class _Telling:
             if amount:
                 self._metric(METRICS[name], pb_utils.MetricFamily.COUNTER, part).increment(amount)
         if self._window and counted:
-            self._window.seen(counted, vectors)
-            for feature, measure, value, limit in self._window.drifts():
-                for name, told in (("drift", value), ("limit", limit)):
-                    self._metric(GAUGES[name], pb_utils.MetricFamily.GAUGE, feature, measure=measure).set(told)
+            try:
+                self._tell_drift(self._window, counted, vectors)
+            except Exception as error:  # as of a reference that is not this model's; the counts go on
+                self._window = None
+                pb_utils.Logger.log_error(_trace_of(error))
+
+    def _tell_drift(self, window: Window, counted: Counts, vectors: Any) -> None:
+        window.seen(counted, vectors)
+        for feature, measure, value, limit in window.drifts():
+            for name, told in (("drift", value), ("limit", limit)):
+                self._metric(GAUGES[name], pb_utils.MetricFamily.GAUGE, feature, measure=measure).set(told)
 
     def _metric(self, metric: Metric, kind: Any, part: str, **labels: str) -> Any:
         key = (metric.title, part, *labels.values())

@@ -107,6 +107,14 @@ def test_other_pipelines_answer_while_one_is_mended(watched: Served) -> None:
             assert time.monotonic() < deadline, "not mended"
 
 
+def test_a_server_that_nobody_mends_ends_with_its_triton_and_the_reason(fp32_repository: Path, tmp_path: Path) -> None:
+    options = ("--pipelines=sentiment", "--no-heal", UNASKED)
+    with serving(fp32_repository, tmp_path / "log", *options, faults=True) as served:
+        os.kill(triton_of(Serving(served.process, served.said)), signal.SIGKILL)
+        assert served.process.wait(timeout=SECONDS) == 1
+        assert [event["event"] for event in served.events] == ["fault"]
+
+
 def test_what_probes_and_prometheus_see(watched: Served) -> None:
     assert page(f"{watched.health}/healthz")[0] == 200
     status, text = page(f"{watched.health}/metrics")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monitor.native import free_port
 from prometheus_client.parser import text_string_to_metric_families
 from served import ROOT, Served
 from tritonsmith_build.examples import Examples, examples_from_file
@@ -61,9 +62,7 @@ def test_on_the_builds_own_data_it_is_the_builds_accuracy(fp32: Served, fp32_rep
 
 @contextlib.contextmanager
 def pushgateway(folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(["prometheus-pushgateway", f"--web.listen-address={address}"], stdout=log, stderr=log)
     try:

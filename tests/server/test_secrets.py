@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collecting import Collector, collecting
+from collecting import Collector
 from faults.drills import stub_of, triton_of
 from load.serving import Serving
 from served import Served, serving
@@ -24,12 +24,6 @@ from waiting import until
 
 CANARY = "canary7f3ab1"
 """In every text that is sent."""
-
-
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with collecting() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collecting import Collector, collecting
+from collecting import Collector
 from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -19,12 +19,6 @@ from waiting import until
 
 STEPS = ("tokenize", "engine", "classify")
 SECRET = "canary-5b1e delight"
-
-
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with collecting() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

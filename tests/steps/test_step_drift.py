@@ -15,6 +15,7 @@ from scipy.special import kl_div
 from tritonsmith_steps.drift import (
     ELSE,
     FILE,
+    LIMITS,
     Reference,
     Window,
     compared,
@@ -42,6 +43,15 @@ def test_measures_are_scipys(data: st.DataObject) -> None:
     assert population_stability(expected, actual) == pytest.approx(both_ways, abs=1e-12)
     assert jensen_shannon(expected, actual) == pytest.approx(jensenshannon(expected, actual, base=2), abs=1e-7)
     assert population_stability(expected, expected) == jensen_shannon(expected, expected) == 0
+
+
+def test_both_measures_limits_speak_of_the_same_difference() -> None:
+    """Of two parts, one of which grows until the population stability index is at its limit."""
+    expected = np.array([0.5, 0.5])
+    grown = next(
+        share for share in np.arange(0.5, 1, 0.001) if population_stability(expected, np.array([share, 1 - share])) > 0.25
+    )
+    assert jensen_shannon(expected, np.array([grown, 1 - grown])) == pytest.approx(LIMITS["js"], abs=0.02)
 
 
 @given(st.lists(st.floats(0, 600), min_size=1, max_size=50))

@@ -13,6 +13,7 @@ import pytest
 from triton_modules import Triton
 from tritonsmith_build.server.wire import CANARY
 from tritonsmith_build.tasks import TASKS
+from tritonsmith_steps.drift import FILE, Reference
 from tritonsmith_steps.meters import METRICS
 from tritonsmith_steps.room import Room
 
@@ -234,6 +235,19 @@ def test_steps_after_the_engine_are_not_held_back(triton: Triton, tmp_path: Path
     step = model(triton, "classify", tmp_path, inputs=["logits"], settings={"labels": ["no", "yes"], "activation": "none"})
     step.execute(requests(triton, "logits", np.zeros((1, 2), dtype=np.float32)))
     assert not [*tmp_path.glob("room-*")]
+
+
+def test_a_reference_of_another_model_costs_the_drift_and_not_the_counts(triton: Triton, tmp_path: Path) -> None:
+    other = Reference(1, 1, {}, {"embedding": {"centroid": 0.2}}, [0.5] * 7, 1.0)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / FILE).write_text(other.text())
+    step = model(triton, "embed", tmp_path, inputs=["pooled"], settings={"normalize": True})
+    for _ in range(2):
+        outputs(step.execute(requests(triton, "pooled", np.ones((1, 3), dtype=np.float32)))[0])
+    step.finalize()
+    assert triton.pb_utils.METRICS["tritonsmith_requests_total", "demo_embed", "answered"] == 2
+    (logged,) = triton.pb_utils.LOG
+    assert "_tell_drift" in logged
 
 
 def test_a_look_that_fails_costs_neither_an_answer_nor_the_counts_after_it(

@@ -3,7 +3,7 @@
 A LayerNorm leaves a few channels ten times larger than the rest, and one scale for all of them wastes the range of INT8
 on those few. Dividing each channel by a factor before a MatMul and multiplying the same row of its weight leaves the
 product as it was and both operands flatter. How much of the difficulty to move differs from place to place: what a GELU
-gives has one channel a hundred times as large as the rest, and wants more of it moved than what a LayerNorm gives.
+gives has one channel far larger than the rest, and wants more of it moved than what a LayerNorm gives.
 """
 
 from __future__ import annotations
