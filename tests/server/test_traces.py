@@ -47,24 +47,39 @@ def test_a_request_is_one_trace_through_every_step(
     (asked,) = [span for span in exported.get_finished_spans() if span.name == "infer sentiment"]
     assert asked.context is not None
     of_trace = asked.context.trace_id
-    names = {"sentiment", "sentiment_cached", *(f"sentiment_{step}" for step in STEPS)}
-    until(lambda: names <= {span.name for span in collector.spans(of_trace)}, "spans are missing")
+    steps = tuple(f"sentiment_{step}" for step in STEPS)
+    until(lambda: complete(collector.spans(of_trace), steps), "spans are missing")
     spans = {span.name: span for span in collector.spans(of_trace)}
-    begin, end = times(spans["sentiment"])
-    steps = [times(spans[f"sentiment_{step}"]) for step in STEPS]
-    # One after the other, inside of the pipeline's, inside of the caller's. A span of Triton's ends when its books are closed,
-    # a little after its answer was handed on.
-    assert all(before[0] < after[0] and before[1] < after[1] for before, after in itertools.pairwise(steps))
-    assert begin <= steps[0][0] <= steps[-1][1] <= end
+    begin, end = spans["sentiment"].start_time_unix_nano, spans["sentiment"].end_time_unix_nano
+    # Until a step had its answer. Its span ends when its books are closed, while the next step may be at work.
+    times = [
+        (spans[step].start_time_unix_nano, computed(collector.spans(of_trace), spans[step])["COMPUTE_OUTPUT_START"])
+        for step in steps
+    ]
+    # One after the other, inside of the pipeline's, inside of the caller's.
+    in_order = [begin, *itertools.chain.from_iterable(times), end]
+    assert in_order == sorted(in_order)
     assert asked.start_time is not None
     assert asked.end_time is not None
     assert asked.start_time <= begin <= asked.end_time
     # And what they took adds up to what it took, but for the way from one to the next.
-    assert 0.5 * (end - begin) < sum(stop - start for start, stop in steps) < 1.2 * (end - begin)
+    assert sum(stop - start for start, stop in times) > 0.5 * (end - begin)
 
 
-def times(span: Span) -> tuple[int, int]:
-    return span.start_time_unix_nano, span.end_time_unix_nano
+def complete(spans: list[Span], steps: tuple[str, ...]) -> bool:
+    """Whether the pipeline's span is there, its cached inner one's, and each step's with what it computed."""
+    named = {span.name: span for span in spans}
+    return {"sentiment", "sentiment_cached", *steps} <= set(named) and all(computed(spans, named[step]) for step in steps)
+
+
+def computed(spans: list[Span], of: Span) -> dict[str, int]:
+    """A step's times of computation: Triton's name of each, and its nanoseconds since 1970. Empty before it came."""
+    return {
+        event.name: event.time_unix_nano
+        for span in spans
+        if span.name == "compute" and span.parent_span_id == of.span_id
+        for event in span.events
+    }
 
 
 def test_no_trace_holds_what_was_sent_or_answered(traced: Served, collector: Collector, exported: InMemorySpanExporter) -> None:
