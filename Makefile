@@ -23,8 +23,8 @@ BINDINGS := .venv/tensorrt-bindings
 BINDINGS_10.16 := tensorrt-cu12-bindings==10.16.1.11
 BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 
-# Two files of tests at a time: most wait for one core's work, torch's or Triton's start.
-BESIDE := --numprocesses 2 --dist loadfile
+# Three files of tests at a time, for two cores: most wait for one core's work, torch's or Triton's start.
+BESIDE := --numprocesses 3 --dist loadfile
 
 .PHONY: run serve test test-full bench bench-quick loadtest faults monitor gpu families lint
 

@@ -259,6 +259,8 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="the certificate's key, PEM, which others may not read")] = None,
     otlp: Annotated[str | None, typer.Option(help="a collector for traces, OTLP over HTTP: http://HOST:4318")] = None,
     otlp_every: Annotated[int, typer.Option(min=1, help="one of so many requests is traced")] = 100,
+    request_log: Annotated[bool, typer.Option(help="a line of JSON about requests, beside Triton's own log")] = True,
+    request_log_every: Annotated[int, typer.Option(min=1, help="for one of so many, and for each that fails")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Run Triton until SIGTERM or Ctrl-C, and mend what breaks meanwhile.
@@ -266,10 +268,11 @@ def serve(
     Example: `tritonsmith serve --pipelines sentiment --http-port 0 --grpc-port 0 --metrics-port 0 --health-port 0`
     """
     from tritonsmith_build.server.events import to_file
+    from tritonsmith_build.server.journal import Lines, to_files
     from tritonsmith_build.server.ladder import Limits
     from tritonsmith_build.server.otlp import otlp_to
     from tritonsmith_build.server.ports import Ports
-    from tritonsmith_build.server.serve import Wanted, default_log, events_beside
+    from tritonsmith_build.server.serve import Wanted, default_log, events_beside, requests_beside
     from tritonsmith_build.server.serve import serve as run
     from tritonsmith_build.server.supervisor import Rules
     from tritonsmith_build.server.tls import tls_of
@@ -280,7 +283,8 @@ def serve(
     log = log or default_log(ports)
     rules = Rules(every=canary_every, timeout=canary_timeout, limits=Limits(restarts=restarts), heal=heal)
     say = _sayer(error_console if as_json else console)
-    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls, watch, traces)
+    lines = Lines(to_files(requests_beside(log)), request_log_every) if request_log else None
+    wanted = Wanted(repository, ports, names, target, cache, log, rules, admin_key_file, tls, watch, traces, lines)
     run(wanted, say, to_file(events_beside(log), say), as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tritonsmith.errors import InvalidInputError
 
 Arrays = Mapping[str, NDArray[Any]]
+LONGEST_ID = 100
 Encode = Callable[[Any, int], "Call"]
 """``encode(inputs, size)``: requests of at most ``size`` items."""
 
@@ -27,6 +29,14 @@ class Call:
     """Whether one item was given rather than a list."""
     bare: bool = False
     """Whether that one was a dictionary, whose answer transformers gives without a list around it."""
+
+    def ids(self, given: str | None = None) -> list[str]:
+        """What the server's log calls each request: as ``given``, numbered where there are several, or by chance."""
+        if given is None:
+            return [uuid4().hex for _ in self.requests]
+        if not 0 < len(given) <= LONGEST_ID or not given.isprintable():
+            raise ValueError(f"request_id must be 1 to {LONGEST_ID} printable characters, not {given!r:.150}")
+        return [given] if len(self.requests) == 1 else [f"{given}-{number}" for number in range(len(self.requests))]
 
 
 def encode_texts(texts: str | Sequence[str], max_batch_size: int) -> Call:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 from tritonsmith.calls import Arrays, Call
 from tritonsmith.codec import ModelInfo, decoded, encoded, info_from_config
-from tritonsmith.errors import InvalidInputError
+from tritonsmith.errors import InvalidInputError, TritonsmithError
 from tritonsmith.retrying import AsyncAttempts, Attempts, Retry
 from tritonsmith.transport import Address, AsyncTransport, Transport, async_transport_to, transport_to
 
@@ -47,19 +48,21 @@ class Client:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
         return Pipeline(self, info_from_config(name, self._attempts(partial(self._transport.config, name))))
 
-    def send(self, name: str, call: Call) -> list[Arrays]:
+    def send(self, name: str, call: Call, request_id: str | None = None) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest not sent."""
+        ids = call.ids(request_id)
         if len(call.requests) == 1:
-            return [self._infer(name, call.requests[0])]
-        futures = [self._pool.submit(self._infer, name, request) for request in call.requests]
+            return [self._infer(name, call.requests[0], ids[0])]
+        futures = [self._pool.submit(self._infer, name, *part) for part in zip(call.requests, ids, strict=True)]
         try:
             return [_placed(future.result, offset) for future, offset in zip(futures, call.offsets, strict=True)]
         finally:
             for future in futures:
                 future.cancel()
 
-    def _infer(self, name: str, request: Arrays) -> Arrays:
-        return self._attempts(partial(self._transport.infer, name, request))
+    def _infer(self, name: str, request: Arrays, request_id: str) -> Arrays:
+        with _named(request_id):
+            return self._attempts(partial(self._transport.infer, name, request, request_id=request_id))
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -78,6 +81,16 @@ def _check(concurrency: int) -> None:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
 
 
+@contextlib.contextmanager
+def _named(request_id: str) -> Iterator[None]:
+    """What goes wrong says of which request it is."""
+    try:
+        yield
+    except TritonsmithError as error:
+        error.request_id = request_id
+        raise
+
+
 def _placed(result: Any, offset: int) -> Arrays:
     try:
         arrays: Arrays = result()
@@ -92,14 +105,16 @@ class Pipeline:
     def __init__(self, client: Client, info: ModelInfo) -> None:
         self._client, self.info = client, info
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
+    def __call__(self, inputs: Any, *, request_id: str | None = None, **options: Any) -> Any:
         """Answer one item or many: texts, images, or dictionaries where the task asks more than a text.
 
+        ``request_id`` is what the server's logs and traces call the request, and the errors' ``request_id``; one is made by
+        chance where it is left out. Where many items become several requests each gets a number behind it.
         Returns what ``transformers.pipeline`` of the same task returns and takes its options; embeddings are a float32 array
         ``[n, width]``. ``tritonsmith tasks`` lists items and options. Raises the errors of ``tritonsmith.errors``.
         """
         call = encoded(self.info, inputs, options)
-        return decoded(self.info, self._client.send(self.info.name, call), call, options)
+        return decoded(self.info, self._client.send(self.info.name, call, request_id), call, options)
 
 
 class AsyncClient:
@@ -137,17 +152,19 @@ class AsyncClient:
         """A callable for the pipeline served under ``name``; ModelNotFoundError where there is none."""
         return AsyncPipeline(self, info_from_config(name, await self._attempts(partial(self._transport.config, name))))
 
-    async def send(self, name: str, call: Call) -> list[Arrays]:
+    async def send(self, name: str, call: Call, request_id: str | None = None) -> list[Arrays]:
         """Send a call's requests at once and wait for all; the first error is raised and the rest are cancelled."""
 
-        async def one(request: Arrays, offset: int) -> Arrays:
+        async def one(request: Arrays, offset: int, own_id: str) -> Arrays:
             async with self._slots:
                 try:
-                    return await self._attempts(partial(self._transport.infer, name, request))
+                    with _named(own_id):
+                        return await self._attempts(partial(self._transport.infer, name, request, request_id=own_id))
                 except InvalidInputError as error:
                     raise error.shifted(offset) from None
 
-        tasks = [asyncio.ensure_future(one(*part)) for part in zip(call.requests, call.offsets, strict=True)]
+        ids = call.ids(request_id)
+        tasks = [asyncio.ensure_future(one(*part)) for part in zip(call.requests, call.offsets, ids, strict=True)]
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -174,7 +191,7 @@ class AsyncPipeline:
     def __init__(self, client: AsyncClient, info: ModelInfo) -> None:
         self._client, self.info = client, info
 
-    async def __call__(self, inputs: Any, **options: Any) -> Any:
+    async def __call__(self, inputs: Any, *, request_id: str | None = None, **options: Any) -> Any:
         """As ``Pipeline`` does."""
         call = encoded(self.info, inputs, options)
-        return decoded(self.info, await self._client.send(self.info.name, call), call, options)
+        return decoded(self.info, await self._client.send(self.info.name, call, request_id), call, options)

@@ -22,6 +22,9 @@ _ITEM = re.compile(r"\bitem (\d+): ")
 class TritonsmithError(Exception):
     """The root of the tree."""
 
+    request_id: str | None = None
+    """What the server's log calls the request, where one was sent."""
+
 
 class ServerUnreachableError(TritonsmithError):
     """Nothing answers at the address."""

@@ -15,12 +15,15 @@ except ImportError:
 
 
 @contextlib.contextmanager
-def span(model: str, where: str) -> Iterator[None]:
+def span(model: str, where: str, request_id: str) -> Iterator[None]:
     """A span around one request to a server; nothing where OpenTelemetry is not installed."""
     if trace is None:
         yield
         return
-    about = {"rpc.system": "triton", "rpc.method": "infer", "server.address": where, "tritonsmith.pipeline": model}
+    about = {
+        **{"rpc.system": "triton", "rpc.method": "infer", "server.address": where},
+        **{"tritonsmith.pipeline": model, "tritonsmith.request_id": request_id},
+    }
     tracer = trace.get_tracer("tritonsmith")
     # Errors of ours may repeat what a caller sent, a label for example: their kind is enough.
     started = tracer.start_as_current_span(

@@ -81,12 +81,13 @@ class Transport(Protocol):
     """What a ``Client`` needs from the wire; give your own to test without a server.
 
     ``timeout`` is the time in seconds until nobody waits for the answer any more; RequestTimeoutError says that it is up.
+    ``request_id`` is what the server is to call the request.
     """
 
     def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """Triton's configuration of a model, as JSON has it."""
 
-    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """Send one request, get all its outputs. Called from several threads at once."""
 
     def close(self) -> None:
@@ -99,7 +100,7 @@ class AsyncTransport(Protocol):
     async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         """Triton's configuration of a model, as JSON has it."""
 
-    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """Send one request, get all its outputs."""
 
     async def close(self) -> None:
@@ -132,9 +133,9 @@ class _Wire:
         self._address = address
 
     @contextlib.contextmanager
-    def _asking(self, model: str) -> Iterator[None]:
+    def _asking(self, model: str, request_id: str) -> Iterator[None]:
         """Around one request for answers: its span, and errors of ours."""
-        with tracing.span(model, self._address.host), self._our_errors():
+        with tracing.span(model, self._address.host, request_id), self._our_errors():
             yield
 
     @contextlib.contextmanager
@@ -208,11 +209,12 @@ class GrpcTransport(_GrpcWire):
             config: Mapping[str, Any] = self._client.get_model_config(model, as_json=True, **self._options(timeout))["config"]
         return config
 
-    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """See Transport."""
-        with self._asking(model):
+        with self._asking(model, request_id):
             tensors, options = _tensors(self._module, inputs), self._options(timeout)
-            return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
+            options |= {"request_id": request_id, "timeout": _microseconds(timeout)}
+            return self._arrays(self._client.infer(model, tensors, **options))
 
     def close(self) -> None:
         """See Transport."""
@@ -241,11 +243,12 @@ class AsyncGrpcTransport(_GrpcWire):
             counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, as_json=True, **options)
         return counted
 
-    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """See AsyncTransport."""
-        with self._asking(model):
+        with self._asking(model, request_id):
             tensors, options = _tensors(self._module, inputs), self._options(timeout)
-            return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
+            options |= {"request_id": request_id, "timeout": _microseconds(timeout)}
+            return self._arrays(await self._client.infer(model, tensors, **options))
 
     async def close(self) -> None:
         """See AsyncTransport."""
@@ -299,11 +302,12 @@ class HttpTransport(_HttpWire):
             config: Mapping[str, Any] = self._client.get_model_config(model, **self._options)
         return config
 
-    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """See Transport."""
-        with self._asking(model), self._within(timeout):
+        with self._asking(model, request_id), self._within(timeout):
             tensors, options = _tensors(self._module, inputs), self._options
-            return self._arrays(self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
+            options |= {"request_id": request_id, "timeout": _microseconds(timeout)}
+            return self._arrays(self._client.infer(model, tensors, **options))
 
     def close(self) -> None:
         """See Transport."""
@@ -340,12 +344,13 @@ class AsyncHttpTransport(_HttpWire):
             counted: Mapping[str, Any] = await self._client.get_inference_statistics(model, **self._options)
         return counted
 
-    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    async def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """See AsyncTransport."""
-        with self._asking(model):
+        with self._asking(model, request_id):
             async with asyncio.timeout(timeout):
                 tensors, options = _tensors(self._module, inputs), self._options
-                return self._arrays(await self._client.infer(model, tensors, timeout=_microseconds(timeout), **options))
+                options |= {"request_id": request_id, "timeout": _microseconds(timeout)}
+                return self._arrays(await self._client.infer(model, tensors, **options))
 
     async def close(self) -> None:
         """See AsyncTransport."""

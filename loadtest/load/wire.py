@@ -38,9 +38,9 @@ class MeasuredTransport:
         """See ``tritonsmith.transport.Transport``."""
         return self._wire.config(model, timeout)
 
-    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
+    def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
         """See ``tritonsmith.transport.Transport``."""
-        answer = self._wire.infer(model, inputs, timeout)
+        answer = self._wire.infer(model, inputs, timeout, request_id)
         self._local.bytes = getattr(self._local, "bytes", 0) + sum(map(_size, answer.values()))
         return answer
 

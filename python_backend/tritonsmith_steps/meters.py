@@ -40,6 +40,9 @@ def _distribution(title: str, description: str, *bounds: float) -> Metric:
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 METRICS: Mapping[str, Metric] = {
     "requests": Metric("tritonsmith_requests_total", "Requests that a step has ended, by what came of them", "outcome"),
+    "unlogged": Metric(
+        "tritonsmith_unlogged_requests_total", "Requests that the log of requests lacks, as it was not written so fast"
+    ),
     "tokens": Metric("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
     "padding": Metric("tritonsmith_padding_tokens_total", "Padding added, in tokens of texts or samples of recordings"),
     "unknown_tokens": Metric("tritonsmith_unknown_tokens_total", "Tokens that stand for what the vocabulary has not"),

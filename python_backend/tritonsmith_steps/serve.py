@@ -17,6 +17,7 @@ import triton_python_backend_utils as pb_utils
 
 from tritonsmith_steps.arrays import Arrays, Result
 from tritonsmith_steps.drift import Counts, Reference, Window, reference_in
+from tritonsmith_steps.journal import Journal
 from tritonsmith_steps.meters import GAUGES, METRICS, Metric, Sums
 from tritonsmith_steps.room import Step, room_of
 from tritonsmith_steps.watching import OUTCOMES, WATCHES, outcomes, watched
@@ -152,6 +153,7 @@ def triton_model(step: str) -> type:
             folder = Path(args["model_repository"]) / args["model_version"]
             self._inputs = [tensor["name"] for tensor in config["input"]]
             self._telling = _Telling(args["model_name"], step)
+            self._journal = Journal.found(args["model_name"], args["model_version"])
             try:
                 kind = import_module(f"tritonsmith_steps.{step}").STEP
                 os.nice(getattr(kind, "NICE", 0))
@@ -164,7 +166,7 @@ def triton_model(step: str) -> type:
             self._step = _with_room(made, step, config, args)
 
         def execute(self, requests: list[Any]) -> list[Any]:
-            passed = None
+            begin, given, results, passed = time.time_ns(), None, None, None
             try:
                 given = [self._arrays(request) for request in requests]
                 results = self._step(given)
@@ -173,6 +175,7 @@ def triton_model(step: str) -> type:
                 return [_response(result) for result in results]
             except Exception as error:
                 # A fault of ours, not of a caller: the log gets the trace, each caller one line.
+                results = None
                 self._telling.sums("requests", len(requests), "failed")
                 pb_utils.Logger.log_error(_trace_of(error))
                 failed = pb_utils.TritonError(
@@ -180,10 +183,27 @@ def triton_model(step: str) -> type:
                 )
                 return [pb_utils.InferenceResponse(error=failed) for _ in requests]
             finally:
+                self._write_down(requests, given, results, begin)
                 self._telling.counted(passed)
 
         def finalize(self) -> None:
             self._telling.close()
+
+        def _write_down(
+            self, requests: list[Any], given: list[Arrays] | None, results: list[Result] | None, begin: int
+        ) -> None:
+            if self._journal is None:
+                return
+            kept = _callers(requests)
+            missed = self._journal(
+                [requests[index].request_id() for index in kept],
+                [given[index] for index in kept] if given else None,
+                [results[index] for index in kept] if results else None,
+                begin,
+                time.time_ns(),
+            )
+            if missed:
+                self._telling.sums("unlogged", missed)
 
         def _arrays(self, request: Any) -> Arrays:
             """A request's tensors; an optional one that it does not have is left out."""
@@ -195,8 +215,12 @@ def triton_model(step: str) -> type:
 
 def _of_callers(requests: Sequence[Any], given: Sequence[Arrays], results: Sequence[Result]) -> _Passed:
     """What callers asked and got, without the questions of a supervisor, which would be all there is at night."""
-    kept = [index for index, request in enumerate(requests) if request.request_id() != _CANARY]
+    kept = _callers(requests)
     return [given[index] for index in kept], [results[index] for index in kept]
+
+
+def _callers(requests: Sequence[Any]) -> list[int]:
+    return [index for index, request in enumerate(requests) if request.request_id() != _CANARY]
 
 
 def _with_room(step: Any, kind: str, config: dict[str, Any], args: dict[str, str]) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from tiny_models import edit_json, save, save_classifier, save_encoder, save_token_classifier
 from tritonsmith_build.cli import main
 from workbench import Exported, Workplace, copy_of, export, new_workplace, write_spec
@@ -75,12 +77,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def exported(sample: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
-    """A tiny model read and exported, by its name in ``SAMPLES``."""
+    """A tiny model read and exported, by its name in ``SAMPLES``: by the first process of tests that wants it."""
+    beside = tmp_path_factory.getbasetemp()
+    shared = (beside.parent if "PYTEST_XDIST_WORKER" in os.environ else beside) / "exported"
+    shared.mkdir(exist_ok=True)
 
     @cache
     def made(name: str) -> Exported:
         spec = write_spec(sample(name).parent, task=SAMPLES[name][0], input={"buckets": [16, 32]})
-        return export(spec, tmp_path_factory.mktemp(f"{name}-exported"))
+        folder, kept = tmp_path_factory.mktemp(f"{name}-exported"), shared / f"{name}.onnx"
+        with FileLock(shared / f"{name}.lock"):
+            model = export(spec, folder, kept if kept.exists() else None)
+            shutil.copy(model.file, kept)
+        return model
 
     return made
 

@@ -340,7 +340,7 @@ def test_a_gpus_int8_leaves_out_what_harms_most_and_no_more_than_the_gate_demand
     mild = graph_that_keeps(place, 0.0, monkeypatch)
     assert (mild["not_quantized"], mild["weights"]["int8"]) == ([], pytest.approx(1.0, abs=0.1))  # the head stays
     shutil.rmtree(place.cache / "gate")
-    limit = 1 - (1 - mild["gate"]["agreement"]) / 3
+    limit = 1 - (1 - mild["gate"]["agreement"]) / 2  # a third is what the last of all to be left out brings, or just does not
     strict = graph_that_keeps(place, limit, monkeypatch)
     ranked = [row["group"] for row in strict["search"]]
     assert strict["gate"]["agreement"] >= limit

@@ -92,7 +92,7 @@ def test_own_items_are_lines(tmp_path: Path) -> None:
 
 def test_both_versions_are_asked_every_item_and_disagreements_counted() -> None:
     class Two(FakeTransport):
-        def infer(self, model: str, inputs: Any, timeout: float) -> Any:
+        def infer(self, model: str, inputs: Any, timeout: float, request_id: str) -> Any:
             asked.append(model)
             (text,) = inputs["TEXT"].ravel()
             best = "B" if model == "new" and text == b"item 3" else "A"

@@ -105,11 +105,14 @@ class Exported:
         return made
 
 
-def export(spec: PipelineSpec, folder: Path) -> Exported:
-    """Read and export the model of ``spec`` into ``folder``."""
+def export(spec: PipelineSpec, folder: Path, made_before: Path | None = None) -> Exported:
+    """Read and export the model of ``spec`` into ``folder``; its graph may be one that was made before."""
     facts = read_model(spec, folder)
     graph = graph_from_source(spec, locate(spec), facts)
-    onnx_from_graph(graph, TEXTS.axes(facts), TEXTS.dtypes, TASKS[spec.task].engine_output, folder / "model.onnx")
+    if made_before:
+        shutil.copy(made_before, folder / "model.onnx")
+    else:
+        onnx_from_graph(graph, TEXTS.axes(facts), TEXTS.dtypes, TASKS[spec.task].engine_output, folder / "model.onnx")
     assert spec.source.path is not None
     return Exported(spec, spec.beside(spec.source.path), facts, graph, folder / "model.onnx", folder / "tokenizer.json")
 

@@ -31,6 +31,7 @@ class _Recorded:
         self.sent: list[list[str]] = []
         self.timeouts: list[float] = []
         """Seconds that each request, those for the configuration too, was given."""
+        self.ids: list[str] = []
         self.closed = 0
 
     def _configured(self, model: str, timeout: float) -> Mapping[str, Any]:
@@ -39,8 +40,9 @@ class _Recorded:
         config: Mapping[str, Any] = self._config
         return config
 
-    def _received(self, model: str, inputs: Arrays, timeout: float) -> Any:
+    def _received(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Any:
         assert model == "demo"
+        self.ids.append(request_id)
         self.timeouts.append(timeout)
         assert inputs.keys() == {"TEXT"}
         assert inputs["TEXT"].shape[1:] == (1,)
@@ -53,8 +55,8 @@ class FakeTransport(_Recorded):
     def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         return self._configured(model, timeout)
 
-    def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
-        return self._received(model, inputs, timeout)
+    def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
+        return self._received(model, inputs, timeout, request_id)
 
     def close(self) -> None:
         self.closed += 1
@@ -64,8 +66,8 @@ class FakeAsyncTransport(_Recorded):
     async def config(self, model: str, timeout: float) -> Mapping[str, Any]:
         return self._configured(model, timeout)
 
-    async def infer(self, model: str, inputs: Arrays, timeout: float) -> Arrays:
-        answer = self._received(model, inputs, timeout)
+    async def infer(self, model: str, inputs: Arrays, timeout: float, request_id: str) -> Arrays:
+        answer = self._received(model, inputs, timeout, request_id)
         return await answer if inspect.isawaitable(answer) else answer
 
     async def close(self) -> None:

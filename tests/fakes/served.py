@@ -66,6 +66,11 @@ class Served:
     def log(self) -> Path:
         return Path(self.said["log"])
 
+    @property
+    def requests(self) -> Path:
+        """The log of requests."""
+        return self.log.with_suffix(".requests.jsonl")
+
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         self.process.send_signal(with_signal)
         return self.process.wait(timeout=60)

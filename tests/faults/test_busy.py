@@ -34,7 +34,7 @@ QUESTIONS = 10
     ("limit", "seconds", "refusal"),
     [
         ("max_queue_size = 2", 30.0, OverloadedError),
-        ("timeout_ms = 100", 30.0, RequestTimeoutError),
+        pytest.param("timeout_ms = 100", 30.0, RequestTimeoutError, marks=pytest.mark.full),
         ("max_queue_size = 256", 0.3, None),  # nobody is refused, and no answer comes as soon as the supervisor wants it
     ],
 )

@@ -233,7 +233,7 @@ def test_a_server_that_has_lost_memory_is_started_anew_when_nobody_asks(fp32_rep
     with started(wanted, lambda line: None) as server:
         probe = Probe(wanted.ports.http_url, fp32_repository, "cpu", 10.0)
         found = lambda: wanted.look(TritonInstall.found())  # noqa: E731
-        supervisor = Supervisor(server, probe, rules, events, Status(events), found)
+        supervisor = Supervisor(server, probe, rules, events, Status(events), found, seen=lambda pipelines: None)
         watching = threading.Thread(target=supervisor.run, args=(reading,))
         watching.start()
         before = server.pid

@@ -22,9 +22,9 @@ from load.wire import MeasuredTransport, address_of
 
 wire = MeasuredTransport(address_of(sys.argv[1], timeout={PATIENCE}))
 for _ in range({USERS}):
-    gevent.spawn(wire.infer, "demo", {{"TEXT": column([b"slow"])}}, 60)
+    gevent.spawn(wire.infer, "demo", {{"TEXT": column([b"slow"])}}, 60, "")
 gevent.sleep(0)
-quick = gevent.spawn(wire.infer, "demo", {{"TEXT": column([b"quick"])}}, 60)
+quick = gevent.spawn(wire.infer, "demo", {{"TEXT": column([b"quick"])}}, 60, "")
 quick.join({PATIENCE})
 os._exit(not quick.successful())
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -16,10 +15,10 @@ from collecting import Collector
 from faults.drills import stub_of, triton_of
 from load.serving import Serving
 from served import Served, serving
+from telling import at_length, told
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 from tritonsmith import Client, TritonsmithError
-from tritonsmith_build.server.keys import headers
 from waiting import until
 
 CANARY = "canary7f3ab1"
@@ -29,11 +28,9 @@ CANARY = "canary7f3ab1"
 @pytest.fixture(scope="module")
 def served(fp32_repository: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Both pipelines with everything on that could tell: cache, canaries, traces of all requests, Triton's longest log."""
-    options = ("--cache", "--canary-every=1", f"--otlp={collector.url}", "--otlp-every=1")
+    options = ("--cache", "--canary-every=1", f"--otlp={collector.url}", "--otlp-every=1", "--request-log-every=1")
     with serving(fp32_repository, tmp_path_factory.mktemp("secrets") / "log", *options, faults=True) as server:
-        wanted = json.dumps({"log_verbose_level": 6, "log_info": True, "log_warning": True, "log_error": True}).encode()
-        request = urllib.request.Request(f"{server.http}/v2/logging", wanted, headers(server.key))
-        assert urllib.request.urlopen(request, timeout=10).status == 200
+        at_length(server)
         yield server
 
 
@@ -107,17 +104,9 @@ def test_nothing_that_was_sent_is_told_to_anybody(served: Served, collector: Col
     spans = len(collector.spans())
     said = path(served)
     until(lambda: len(collector.spans()) > spans, "no trace")
-    told = {"error": "\n".join(said), "log": served.log.read_text(errors="replace")}
-    told["events"] = served.log.with_suffix(".events.jsonl").read_text() if served.events else ""
-    for name, url in (
-        ("metrics", served.metrics),
-        ("supervisor", f"{served.health}/metrics"),
-        ("ready", f"{served.health}/readyz"),
-    ):
-        with urllib.request.urlopen(url, timeout=10) as page:
-            told[name] = page.read().decode()
-    told["traces"] = b"".join(collector.bodies).decode()
-    assert "[request id: " in told["log"]  # which only the longest log has
-    assert "sentiment_tokenize" in told["metrics"]
-    found = {name: text.count(CANARY) + text.count(served.key) for name, text in told.items()}
-    assert found == dict.fromkeys(told, 0)
+    heard = {**told(served), "error": "\n".join(said), "traces": b"".join(collector.bodies).decode()}
+    assert '"pipeline": "sentiment"' in heard["requests"]
+    assert "[request id: " in heard["log"]  # which only the longest log has
+    assert "sentiment_tokenize" in heard["metrics"]
+    found = {name: text.count(CANARY) + text.count(served.key) for name, text in heard.items()}
+    assert found == dict.fromkeys(heard, 0)

@@ -22,7 +22,11 @@ LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 SST2 = ROOT.parent / "shared" / "data" / "sst2" / "dev.tsv"
 SETS = [
     pytest.param(ROOT / "pipelines" / "sentiment" / "gate.tsv", id="own"),
-    pytest.param(SST2, id="sst2", marks=pytest.mark.skipif(not SST2.is_file(), reason="SST-2 is not beside the project")),
+    pytest.param(
+        SST2,
+        id="sst2",
+        marks=[pytest.mark.full, pytest.mark.skipif(not SST2.is_file(), reason="SST-2 is not beside the project")],
+    ),
 ]
 SST2_ROWS = 400
 

@@ -21,10 +21,12 @@ from parity_images import IMAGE_CASES
 from parity_sounds import SOUND_CASES
 from PIL import Image
 from served import Served, built_at_once, serving
+from telling import at_length, told
 from tiny_images import pictures
 from tiny_sounds import sounds
 from tritonsmith import AsyncClient, Client, InvalidInputError
 from tritonsmith.codec import TASKS
+from waiting import until
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Upload:
     """Each with how the server refuses it."""
     large: tuple[bytes, Sequence[object]]
     """Many megabytes, as a file and as it may be in memory."""
+    secret: Sequence[bytes]
+    """Files with ``CANARY`` in them, one that is answered and one that is refused."""
     step: str
     same: Callable[[Any, Any], None]
     """Raises AssertionError where two answers to the same, in company or alone, are not the same."""
@@ -56,6 +60,7 @@ def _case(cases: Sequence[Case], family: str, task: str) -> Case:
 
 
 NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (2000, 2000, 3), dtype=np.uint8))
+CANARY = b"canary9c02e4"
 HALF_AN_HOUR = np.zeros(1800 * 8_000)
 HISS = np.random.default_rng(1).uniform(-1, 1, 7 * 8 * 48_000).astype(np.float32).reshape(7, -1)
 UPLOADS = [
@@ -74,6 +79,7 @@ UPLOADS = [
             bytes(15_000_001): "15000001 bytes of image; at most 15000000 are taken, shrink it",
         },
         (tiny_images.encoded(NOISE, "PNG"), [NOISE, np.asarray(NOISE)]),
+        (tiny_images.encoded(pictures()[0], "JPEG", comment=CANARY), b"\xff\xd8\xff\xe0" + CANARY),
         "_pixels",
         exactly,
     ),
@@ -95,6 +101,7 @@ UPLOADS = [
             tiny_sounds.encoded(HISS.T, "WAV", 48_000, "FLOAT"),
             [{"array": HISS, "sampling_rate": 48_000}, {"raw": HISS.astype(np.float64), "sampling_rate": 48_000}],
         ),
+        (tiny_sounds.encoded(np.frombuffer(CANARY * 500, np.int16), "WAV", 16_000), b"RIFF\0\0\0\0WAVE" + CANARY),
         "_waves",
         assert_same,  # a batch of several adds up in another order
     ),
@@ -107,7 +114,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     specs = [upload.case.write(folder) for upload in UPLOADS]
     for spec, upload in zip(specs, UPLOADS, strict=True):
         spec.write_text(spec.read_text() + upload.limits)
-    with serving(built_at_once(specs, folder / "repository"), folder / "log", "--no-cache") as served:
+    with serving(built_at_once(specs, folder / "repository"), folder / "log", "--no-cache", "--request-log-every=1") as served:
+        at_length(served)
         yield served
 
 
@@ -162,6 +170,24 @@ def test_a_file_of_many_megabytes_is_answered(server: Served, protocol: str, upl
             return await pipe([file, *in_memory])
 
     upload.same(asyncio.run(ask()), [expected] * (1 + len(in_memory)))
+
+
+@each
+def test_nothing_of_a_file_is_told_to_anybody(server: Served, upload: Upload) -> None:
+    answered, refused = upload.secret
+    assert CANARY in answered
+    for url in (server.grpc, server.http):
+        with Client(url) as client:
+            pipe = client.pipeline(upload.case.name)
+            pipe(answered, request_id="good")
+            with pytest.raises(InvalidInputError) as caught:
+                pipe(refused, request_id="bad")
+        assert CANARY.decode() not in str(caught.value)
+    until(lambda: "refused" in server.requests.read_text().splitlines()[-1], "no line of the last request")
+    heard = told(server)
+    assert heard["requests"].count('"id": "good"') >= 2
+    assert "[request id: good]" in heard["log"]
+    assert {name: text.count(CANARY.decode()) for name, text in heard.items()} == dict.fromkeys(heard, 0)
 
 
 @each

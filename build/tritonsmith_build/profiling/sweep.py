@@ -169,7 +169,7 @@ async def _sweep(
 
 
 def _sender(wire: Wire, pipeline: str) -> Send:
-    return lambda inputs: wire.infer(pipeline, inputs, TIMEOUT)
+    return lambda inputs: wire.infer(pipeline, inputs, TIMEOUT, "")
 
 
 def _named(passed: Callable[[float, str], None], concurrency: int) -> Callable[[float], None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.events import as_line
+from tritonsmith_build.server.journal import Lines
 from tritonsmith_build.server.otlp import otlp_to
 from tritonsmith_build.server.ports import Ports
 from tritonsmith_build.server.serve import TARGETS, Wanted, serve
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tls-key", type=Path, help="the certificate's key, PEM, which others may not read")
     made.add_argument("--otlp", help="a collector for traces, OTLP over HTTP: http://HOST:4318")
     made.add_argument("--otlp-every", type=int, default=100, help="one of so many requests is traced")
+    made.add_argument("--no-request-log", action="store_true", help="no lines of JSON about requests on standard output")
+    made.add_argument("--request-log-every", type=int, default=100, help="one of so many has a line, and each that fails")
     return made
 
 
@@ -68,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tls=tls,
             watch=not said.no_watch,
             otlp=otlp_to(said.otlp, said.otlp_every),
+            lines=None if said.no_request_log else Lines(_say, said.request_log_every),
         )
         serve(wanted, _say, lambda event: _say(as_line(event)))
     except SmithError as error:

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -49,8 +49,9 @@ _LOG_HEADER = f"""\
 class TritonServer:
     """Serves ``pipelines`` of ``repository`` while its context lasts.
 
-    Triton's output goes to ``log``, or where this process's own goes. Leaving the context lets requests in flight finish
-    and leaves no process behind, not even where this process itself is killed.
+    Triton's output goes to ``log``, or where this process's own goes. ``steps`` is what its steps find in their
+    environment. Leaving the context lets requests in flight finish and leaves no process behind, not even where this process
+    itself is killed.
     """
 
     def __init__(
@@ -66,11 +67,11 @@ class TritonServer:
         backend_options: Sequence[str] = (),
         key: str = "",
         tls: Tls | None = None,
-        watch: bool = True,
         otlp: Otlp | None = None,
+        steps: Mapping[str, str] | None = None,
     ) -> None:
         self.repository, self.pipelines, self.ports, self.log = repository, pipelines, ports, log
-        self._key, self._tls, self._watch, self._otlp = key, tls, watch, otlp
+        self._key, self._tls, self._otlp, self._steps = key, tls, otlp, steps or {}
         self._install, self._cache, self._config_name, self._backend_options = install, cache, config_name, backend_options
 
     def __enter__(self) -> Self:
@@ -139,8 +140,8 @@ class TritonServer:
             "PYTHONDONTWRITEBYTECODE": "1",
             # Removed with the segments that Triton shares with its steps.
             "TRITONSMITH_ROOM": str(SHARED_MEMORY / f"{self._shm_prefix}room-"),
-            "TRITONSMITH_WATCH": str(int(self._watch)),
             "TOKENIZERS_PARALLELISM": "false",  # one process tokenizes; the engine wants the other cores
+            **self._steps,
         }
 
     @property

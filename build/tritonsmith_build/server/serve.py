@@ -12,6 +12,7 @@ from tritonsmith_build.deployment.settle import settle
 from tritonsmith_build.server.endpoints import Endpoints, Status
 from tritonsmith_build.server.events import Events, Keep
 from tritonsmith_build.server.install import TritonInstall
+from tritonsmith_build.server.journal import Journal, Lines
 from tritonsmith_build.server.keys import admin_key
 from tritonsmith_build.server.otlp import Otlp
 from tritonsmith_build.server.ports import Ports
@@ -48,6 +49,8 @@ class Wanted:
     """Whether the steps look at what passes."""
     otlp: Otlp | None = None
     """Where traces go."""
+    lines: Lines | None = None
+    """The log of requests."""
 
     def look(self, install: TritonInstall) -> Found:
         """The pipelines that can be served now. Raises SmithError where there are none."""
@@ -56,7 +59,9 @@ class Wanted:
 
 
 @contextlib.contextmanager
-def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterator[TritonServer]:
+def started(
+    wanted: Wanted, say: Say, stop: StopSignals | None = None, journal: Journal | None = None
+) -> Iterator[TritonServer]:
     """A server whose pipelines have all answered; says what it leaves out."""
     check_shared_memory()
     install = TritonInstall.found()
@@ -74,8 +79,8 @@ def started(wanted: Wanted, say: Say, stop: StopSignals | None = None) -> Iterat
         backend_options=found.backend_options,
         key=admin_key(wanted.key_file) if wanted.key_file else "",
         tls=wanted.tls,
-        watch=wanted.watch,
         otlp=wanted.otlp,
+        steps={"TRITONSMITH_WATCH": str(int(wanted.watch)), **(journal.environment if journal else {})},
     ) as server:
         say("starting Triton")
         server.wait_until_ready(stop=stop)
@@ -96,12 +101,21 @@ def serve(wanted: Wanted, say: Say, keep: Keep, *, as_json: bool = False) -> Non
         Endpoints(wanted.ports.host, wanted.ports.health, status, events),
         StopSignals() as stop,
         contextlib.suppress(KeyboardInterrupt),
-        started(wanted, say, stop) as server,
+        Journal(wanted.lines) if wanted.lines else contextlib.nullcontext() as journal,
+        started(wanted, say, stop, journal) as server,
     ):
         for name in server.pipelines:
             status.set(name)
         probe = Probe(wanted.ports.http_url, wanted.repository, wanted.target, wanted.rules.timeout)
-        supervisor = Supervisor(server, probe, wanted.rules, events, status, lambda: wanted.look(TritonInstall.found()))
+        supervisor = Supervisor(
+            server,
+            probe,
+            wanted.rules,
+            events,
+            status,
+            found=lambda: wanted.look(TritonInstall.found()),
+            seen=journal.serves if journal else lambda _: None,
+        )
         for line in [_as_json(server)] if as_json else _as_text(server):
             print(line, flush=True)  # noqa: T201 (what scripts wait for)
         supervisor.run(stop)
@@ -117,6 +131,11 @@ def default_log(ports: Ports) -> Path:
 def events_beside(log: Path) -> Path:
     """Where what happens to the server is written down, beside Triton's own log."""
     return log.with_suffix(".events.jsonl")
+
+
+def requests_beside(log: Path) -> Path:
+    """Where lines about requests are written, beside Triton's own log."""
+    return log.with_suffix(".requests.jsonl")
 
 
 def _as_json(server: TritonServer) -> str:

@@ -49,12 +49,20 @@ class Supervisor:
     """Watches one server that is ready.
 
     ``found`` looks at the repository again before the server is started anew: what was damaged meanwhile is left out.
+    ``seen`` hears what it serves.
     """
 
     def __init__(
-        self, server: TritonServer, probe: Probe, rules: Rules, events: Events, status: Status, found: Callable[[], Found]
+        self,
+        server: TritonServer,
+        probe: Probe,
+        rules: Rules,
+        events: Events,
+        status: Status,
+        found: Callable[[], Found],
+        seen: Callable[[Sequence[Pipeline]], None],
     ) -> None:
-        self._server, self._probe, self._rules, self._found = server, probe, rules, found
+        self._server, self._probe, self._rules, self._found, self._seen = server, probe, rules, found, seen
         self._events, self._status = events, status
         self._ladder = Ladder(rules.limits)
         self._processes = Processes()
@@ -92,6 +100,7 @@ class Supervisor:
         """Take stock; questions that are under way say nothing any more."""
         with suppress(SmithError, OSError):  # a server that says nothing is found out by its process, or by the questions
             self._pipelines = self._server.topology(timeout=_QUICK)
+        self._seen(self._pipelines)
         self._processes.hold(self._server.pid)
         known = self._status.troubles
         self._status.keep({**{one.name: known.get(one.name, "") for one in self._pipelines}, **self._left_out})
