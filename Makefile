@@ -6,6 +6,7 @@
 # make loadtest  30 s of load on a server of its own, the report in .tritonsmith/load: docs/loadtest.md
 # make faults kill and halt steps and server under load, ten times each, and write docs/reliability.md
 # make monitor  a server, Prometheus and light load here: whether every rule and panel finds data, and what watching costs
+# make redaction  what the redacting step finds of what Presidio's generator writes about people, into docs/redaction.md
 # make gpu    on a GPU host: build, prove, verify and measure the TensorRT engines, and write docs/gpu-report.md
 # make families  write the families of models that the tests compare with the libraries into the README
 # Another Python: make PYTHON=python3.12 run
@@ -26,7 +27,7 @@ BINDINGS_11 := tensorrt-cu13-bindings==11.2.1.2
 # Three files of tests at a time, for two cores: most wait for one core's work, torch's or Triton's start.
 BESIDE := --numprocesses 3 --dist loadfile
 
-.PHONY: run serve test test-full bench bench-quick loadtest faults monitor gpu families lint
+.PHONY: run serve test test-full bench bench-quick loadtest faults monitor redaction gpu families lint
 
 run: .venv/run.stamp
 	$(BIN)/python -m tritonsmith_build render
@@ -59,6 +60,15 @@ faults: .venv/bench.stamp
 monitor: .venv/bench.stamp
 	$(BIN)/python -m tritonsmith_build build sentiment
 	PYTHONPATH=loadtest $(BIN)/python -m monitor $(MONITOR)
+
+# Presidio's generator brings spaCy and more, and stays by itself.
+redaction: .venv/run.stamp .venv/presidio/bin/python
+	.venv/presidio/bin/python loadtest/redaction/sentences.py 5000 .tritonsmith/sentences.jsonl
+	PYTHONPATH=loadtest $(BIN)/python -m redaction .tritonsmith/sentences.jsonl --document docs/redaction.md
+
+.venv/presidio/bin/python: | .venv/bin/python
+	$(BIN)/python -m venv .venv/presidio
+	.venv/presidio/bin/pip install --quiet presidio-evaluator==0.3.2 || { rm -rf .venv/presidio; exit 1; }
 
 # What is given in BENCH goes to the run: make bench BENCH="--only litserve --rounds 1"
 bench: .venv/bench.stamp

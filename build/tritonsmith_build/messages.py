@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tritonsmith_build.pbtxt import Word
@@ -33,28 +34,46 @@ def step_files(spec: PipelineSpec, model: str, step: str, settings: Mapping[str,
     return files
 
 
+@dataclass(frozen=True)
+class Before:
+    """A step in front of all others, which gives them some of the pipeline's inputs under other names."""
+
+    step: Message
+    renamed: Mapping[str, str]
+
+
 def ensembles(
     spec: PipelineSpec,
     steps: Sequence[Message],
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     parameters: Mapping[str, str],
+    before: Before | None = None,
 ) -> dict[str, Message]:
     """The pipeline's own model by its name, and the one within that remembers answers, where there is need of one.
 
     Triton's cache knows an answer by its request's inputs alone: what the first caller leaves out of it is missing for all who
-    send the same. So callers ask a model that remembers nothing, which always asks the one within for everything.
+    send the same. So callers ask a model that remembers nothing, which always asks the one within for everything. It also
+    takes the step ``before``: what that takes out of an input, no cache has seen.
     """
     told = {"parameters": entries({"task": spec.task, **parameters})}
-    cached = spec.serving.cache
-    if not cached or len(outputs) == 1:
-        return {spec.name: {**_ensemble(spec, spec.name, steps, inputs, outputs, cached=cached), **told}}
+    cached, renamed = spec.serving.cache, before.renamed if before else {}
+    first = [before.step] if before else []
+    if not cached or (len(outputs) == 1 and not before):
+        all_steps = [*first, *(_renamed(step, renamed) for step in steps)]
+        return {spec.name: {**_ensemble(spec, spec.name, all_steps, inputs, outputs, cached=cached), **told}}
     within = f"{spec.name}_{CACHED}"
-    asking = [step_of(within, named(inputs), named(outputs))]
+    asking = [*first, _renamed(step_of(within, named(inputs), named(outputs)), renamed)]
     return {
         spec.name: {**_ensemble(spec, spec.name, asking, inputs, outputs, cached=False), **told},
         within: {**_ensemble(spec, within, steps, inputs, outputs, cached=True), **_VERSIONS},
     }
+
+
+def _renamed(step: Message, names: Mapping[str, str]) -> Message:
+    """A step that reads tensors of an ensemble by their new names."""
+    maps = [{**entry, "value": names.get(entry["value"], entry["value"])} for entry in step["input_map"]]
+    return {**step, "input_map": maps}
 
 
 def _ensemble(

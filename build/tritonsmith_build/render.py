@@ -23,6 +23,7 @@ from tritonsmith_build.messages import (
 )
 from tritonsmith_build.modality import Shape
 from tritonsmith_build.pbtxt import Word, config_from_text, pbtxt
+from tritonsmith_build.redacting import REDACT, redacting_of
 from tritonsmith_build.step_files import step_settings
 from tritonsmith_build.tables import PipelineSpec
 from tritonsmith_build.targets import TARGETS
@@ -72,12 +73,16 @@ def rendered(spec: PipelineSpec, facts: ModelFacts) -> dict[str, str]:
         f"{names.engine}/configs/onnxruntime.pbtxt": _engine_onnxruntime(spec, facts, names),
         f"{names.answer}/config.pbtxt": _answer(spec, facts, names),
     }
+    if redacting := redacting_of(spec):
+        configs[f"{redacting.model}/config.pbtxt"] = redacting.config
     files = {path: header(spec) + pbtxt(config) for path, config in configs.items()}
     for path, text in files.items():
         config_from_text(text, where=path)
     steps = step_settings(spec, facts)
     for model, (step, settings) in zip(names.steps, steps.items(), strict=True):
         files |= step_files(spec, model, step, settings)
+    if redacting:
+        files |= step_files(spec, redacting.model, REDACT, redacting.settings)
     for name in whole:
         files |= version_folder(name)
     return files
@@ -101,7 +106,9 @@ def _ensembles(spec: PipelineSpec, facts: ModelFacts, names: Names) -> dict[str,
         step_of(names.engine, made, logits),
         step_of(names.answer, {**logits, **named(task.kept), **named(task.options)}, named(_given(task, facts))),
     ]
-    return ensembles(spec, steps, [*task.inputs, *task.options], [*answers, *reports], _mask(facts))
+    redacting = redacting_of(spec)
+    before = redacting.before if redacting else None
+    return ensembles(spec, steps, [*task.inputs, *task.options], [*answers, *reports], _mask(facts), before)
 
 
 def _given(task: Task, facts: ModelFacts) -> tuple[Tensor, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,8 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 Text = Annotated[str, Field(min_length=1)]
+PersonalKind = Literal["email", "iban", "card", "ip", "national_id", "phone"]
+Region = Literal["US", "GB", "CA", "AU", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "PL", "SE", "FI", "BR", "IN"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -163,6 +165,14 @@ class Drift(Table):
     window: Count = 500
 
 
+class Redact(Table):
+    """What is taken out of texts before the model, the cache or a log sees them."""
+
+    kinds: tuple[PersonalKind, ...] = get_args(PersonalKind)
+    regions: tuple[Region, ...] = ("US",)
+    max_numbers: Count = 1000
+
+
 class AgreementGate(Gate):
     """The share of decisions (a token's class, what a mask stands for) that are equal."""
 
@@ -243,6 +253,7 @@ class TextSpec(PipelineSpec):
     """A pipeline of texts."""
 
     input: TextInput = TextInput()
+    redact: Redact | None = None
 
 
 class SoundInput(Bucketed):

@@ -43,6 +43,7 @@ METRICS: Mapping[str, Metric] = {
     "unlogged": Metric(
         "tritonsmith_unlogged_requests_total", "Requests that the log of requests lacks, as it was not written so fast"
     ),
+    "redacted": Metric("tritonsmith_redacted_total", "Parts of texts that were taken out before the model saw them", "kind"),
     "tokens": Metric("tritonsmith_tokens_total", "Tokens of texts, special tokens included, padding not"),
     "padding": Metric("tritonsmith_padding_tokens_total", "Padding added, in tokens of texts or samples of recordings"),
     "unknown_tokens": Metric("tritonsmith_unknown_tokens_total", "Tokens that stand for what the vocabulary has not"),

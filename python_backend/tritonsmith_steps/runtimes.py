@@ -31,6 +31,9 @@ _OPTIONS = {
 }
 """OpenVINO's. Its snippets fuse attention; on a CPU with AMX they made FP32 faster, and short texts in BF16 slower, than plain
 products."""
+_KEPT = "1000"
+"""Kernels that OpenVINO keeps, each made for one shape: about a hundred shapes of a small encoder. It would keep 5000, and its
+memory grow for hours, by about a megabyte and a half a shape, to more than twice of what it begins with."""
 _TOGETHER = 4
 """Cores that work on one part: one text is soonest done by several. A choice for small encoders, tried on two cores alone."""
 Run = Callable[[Arrays], NDArray[np.float32]]
@@ -101,7 +104,10 @@ def _openvino(file: Path, compute: str, threads: int) -> Run:
         raise UnavailableError("this CPU has no BF16")
     streams = -(-threads // _TOGETHER)
     # Pinned threads of two such processes end up on the same cores, and each is left with half of one.
-    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False}
+    options = {
+        **{"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams, "ENABLE_CPU_PINNING": False},
+        "CPU_RUNTIME_CACHE_CAPACITY": _KEPT,
+    }
     model = core.compile_model(file, "CPU", {**options, **_OPTIONS[compute]})
     idle: SimpleQueue[Any] = SimpleQueue()
     for _ in range(streams):

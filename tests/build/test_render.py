@@ -191,6 +191,31 @@ def test_one_output_cannot_be_asked_for_in_part_and_needs_no_ensemble_within(tmp
     assert {name: message["response_cache"] for name, message in answer.items()} == {"moods": {"enable": True}}
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_is_redacted_reaches_nothing_but_the_step_that_does_it(tmp_path: Path, cached: bool) -> None:
+    plain, cleaned = (
+        configs(write_spec(tmp_path / name, serving={"cache": cached}, **more), some_facts())
+        for name, more in (("plain", {}), ("cleaned", {"redact": {"regions": ["GB"]}}))
+    )
+    assert cleaned.keys() - plain.keys() == {"moods_redact/config.pbtxt"}
+    assert {path for path in plain if plain[path] != cleaned[path]} == {"moods/config.pbtxt"}
+    first, *others = cleaned["moods/config.pbtxt"].ensemble_scheduling.step
+    assert first.model_name == "moods_redact"
+    assert dict(first.input_map) == {"TEXT": "TEXT", "TEXT_PAIR": "TEXT_PAIR"}
+    assert dict(first.output_map) == {"TEXT": "TEXT_REDACTED", "TEXT_PAIR": "TEXT_PAIR_REDACTED"}
+    assert others
+    assert not {"TEXT", "TEXT_PAIR"} & {name for step in others for name in step.input_map.values()}
+    files = rendered(write_spec(tmp_path / "again", redact={"kinds": ["email"]}), some_facts())
+    settings = {"kinds": ["email"], "regions": ["US"], "max_bytes": 65536}
+    assert json.loads(files["moods_redact/1/step.json"]) == settings
+
+
+def test_one_answer_of_redacted_texts_is_remembered_within(tmp_path: Path) -> None:
+    """Where the step stands outside of what a cache knows answers by."""
+    made = configs(write_spec(tmp_path, task="feature-extraction", redact={}), EMBEDDING)
+    assert [path for path, config in made.items() if config.response_cache.enable] == ["moods_cached/config.pbtxt"]
+
+
 def test_tensorrt_gets_a_profile_for_every_bucket(tmp_path: Path) -> None:
     made = configs(write_spec(tmp_path), some_facts(buckets=(8, 16, 32)))
     assert list(made["moods_engine/config.pbtxt"].instance_group[0].profile) == ["0", "1", "2"]

@@ -109,7 +109,7 @@ def test_a_spec_that_was_read_cannot_change(tmp_path: Path, path: tuple[str, ...
         ("inptu = 1\n" + MINIMAL, "inptu: unknown key; did you mean input?"),
         (
             "zzz = 1\n" + MINIMAL,
-            "zzz: unknown key; known here: task, source, input, engine, serving, calibration, output, gate, drift",
+            "zzz: unknown key; known here: task, source, input, engine, serving, calibration, output, gate, drift, redact",
         ),
         (MINIMAL + 'pth = "x"\n', "source.pth: unknown key; did you mean source.path?"),
         (MINIMAL + "[input]\nbucket = [16]\n", "input.bucket: unknown key; did you mean input.buckets?"),
