@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
@@ -76,11 +76,17 @@ def _explain(problem: dict[str, Any], content: dict[str, Any]) -> str:  # noqa: 
     return f"{key}: {message[0].lower()}{message[1:]}, not {problem['input']!r}"
 
 
+def table_in(annotation: Any) -> type[BaseModel] | None:
+    """The table that a key of a table has, or may have."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
 def _known_keys(task: object, path: list[str]) -> list[str]:
     table: type[BaseModel] = _SPECS[str(task)]
     for part in path:
-        annotation = table.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        below = table_in(table.model_fields[part].annotation)
+        if below is None:
             return []
-        table = annotation
+        table = below
     return [key for key in table.model_fields if path or key not in _READ_FROM_FILE]

@@ -18,7 +18,7 @@ from tritonsmith import Client
 from tritonsmith_build.cli import app
 from tritonsmith_build.demo import SENTENCES
 from tritonsmith_build.pipelines import specs_named
-from tritonsmith_build.spec import spec_from_file
+from tritonsmith_build.spec import spec_from_file, table_in
 from tritonsmith_build.targets import TARGETS
 from tritonsmith_build.tasks import JOINED, TASKS
 
@@ -96,8 +96,8 @@ def keys(table: Any) -> set[str]:
     """Every key of a table of a spec, with the names of the tables it is in."""
     found = set()
     for key, field in table.model_fields.items():
-        is_table = hasattr(field.annotation, "model_fields")
-        found |= {f"{key}.{below}" for below in keys(field.annotation)} if is_table else {key}
+        inner = table_in(field.annotation)
+        found |= {f"{key}.{below}" for below in keys(inner)} if inner else {key}
     return found
 
 
