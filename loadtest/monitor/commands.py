@@ -29,6 +29,8 @@ console = Console()
 _TEXTS = Path(__file__).parents[2] / "pipelines" / "sentiment" / "gate.tsv"
 _RATES = "30s"
 _INTERRUPTED = 130
+_TURN = 2.0
+"""Seconds in which one of the two servers is asked, before the other's turn."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def monitor(
     pipeline: Annotated[str, typer.Option(help="a pipeline of texts")] = "sentiment",
     repository: Annotated[Path, typer.Option(help="where it is built")] = Path("model_repository"),
     seconds: Annotated[int, typer.Option(min=5, help="of light load before Prometheus is asked")] = 40,
-    rounds: Annotated[int, typer.Option(min=0, help="in which the cost of watching is measured; 0 leaves it out")] = 7,
+    rounds: Annotated[int, typer.Option(min=0, help="in which the cost of watching is measured; 0 leaves it out")] = 40,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for machines")] = False,
 ) -> None:
     """Start a server, Prometheus and a light load; say what every rule and panel found, and what watching costs.
@@ -67,7 +69,7 @@ def monitor(
     measured = None
     if rounds:
         with typer.progressbar(length=rounds, label="what watching costs", file=sys.stderr) as bar:
-            measured = cost(repository, pipeline, texts, rounds=rounds, seconds=5, told=lambda _: bar.update(1))
+            measured = cost(repository, pipeline, texts, rounds=rounds, seconds=_TURN, told=lambda _: bar.update(1))
     _show(lines, measured, as_json=as_json)
     if bad := [f"{line.where}: {line.name}: {line.found}" for line in lines if not line.good]:
         raise SmithError("; ".join(bad))
@@ -100,7 +102,7 @@ def _said(count: int) -> str:
 
 def _show(lines: list[Line], measured: Cost | None, *, as_json: bool) -> None:
     if as_json:
-        costs = {"share": measured.share, **asdict(measured)} if measured else None
+        costs = {"share": measured.share, "bounds": measured.bounds, **asdict(measured)} if measured else None
         sys.stdout.write(json.dumps({"queries": [asdict(line) for line in lines], "cost": costs}, indent=2) + "\n")
         return
     table = Table(box=None, pad_edge=False)
@@ -110,10 +112,10 @@ def _show(lines: list[Line], measured: Cost | None, *, as_json: bool) -> None:
         table.add_row(line.where, line.name, line.found, style="" if line.good else "bold red")
     console.print(table)
     if measured:
+        low, high = measured.bounds
         rates = f"{max(measured.watched):.0f} texts/s at best with, {max(measured.unwatched):.0f} without"
-        console.print(
-            f"\nwatching costs {measured.share:.1%} of throughput ({rates}, median of {len(measured.watched)} rounds)"
-        )
+        count = f"median of {len(measured.watched)} rounds, 95 % between {low:.1%} and {high:.1%}"
+        console.print(f"\nwatching and the log of requests cost {measured.share:.1%} of throughput ({count}; {rates})")
 
 
 def main() -> int:

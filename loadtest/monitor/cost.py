@@ -1,26 +1,32 @@
-"""What watching costs: two servers of one repository, one that looks at what passes and one that does not, by turns."""
+"""What watching costs: a server that looks at what passes and writes of requests, and one that does not, of one repository.
+
+They are asked by short turns, so that a machine that is slower for a while is so for both.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from load.serving import serving
+from numpy.typing import NDArray
 from tritonsmith import Client
 
 _CALLERS = 32
+_WARM_UP = 10.0
+_DRAWS = 2000
 _OPTIONS = ("--no-cache", "--canary-every=3600")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Texts a second of each round, with watching and without."""
+    """Texts a second of each round, of a server as it is by default and of one that watches and writes nothing."""
 
     watched: Sequence[float]
     unwatched: Sequence[float]
@@ -28,7 +34,19 @@ class Cost:
     @property
     def share(self) -> float:
         """Of throughput, that watching costs: the median of the rounds' own ratios, less than 0 where chance was greater."""
-        return 1 - statistics.median(a / b for a, b in zip(self.watched, self.unwatched, strict=True))
+        return float(np.median(self._shares))
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which that median would lie in 95 of 100 such measurements (percentile bootstrap)."""
+        drawn = np.random.default_rng(0).choice(self._shares, (_DRAWS, len(self._shares)))
+        low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))
+        return float(low), float(high)
+
+    @property
+    def _shares(self) -> NDArray[np.float64]:
+        shares: NDArray[np.float64] = 1 - np.array(self.watched) / np.array(self.unwatched)
+        return shares
 
 
 def cost(
@@ -39,10 +57,10 @@ def cost(
     with contextlib.ExitStack() as both:
         clients = {}
         for watch in rates:
-            option = "--watch" if watch else "--no-watch"
-            server = both.enter_context(serving(repository, [pipeline], *_OPTIONS, option))
+            options = () if watch else ("--no-watch", "--no-request-log")
+            server = both.enter_context(serving(repository, [pipeline], *_OPTIONS, *options))
             clients[watch] = both.enter_context(Client(server.url("grpc"), concurrency=_CALLERS))
-            _rate(clients[watch], pipeline, texts, seconds)  # warms up
+            _rate(clients[watch], pipeline, texts, _WARM_UP)
         for number in range(rounds):
             for watch in (True, False) if number % 2 else (False, True):
                 rates[watch].append(_rate(clients[watch], pipeline, texts, seconds))
