@@ -196,7 +196,7 @@ def triton_model(step: str) -> type:
                 return
             kept = _callers(requests)
             missed = self._journal(
-                [requests[index].request_id() for index in kept],
+                [_id_of(requests[index]) for index in kept],
                 [given[index] for index in kept] if given else None,
                 [results[index] for index in kept] if results else None,
                 begin,
@@ -220,7 +220,16 @@ def _of_callers(requests: Sequence[Any], given: Sequence[Arrays], results: Seque
 
 
 def _callers(requests: Sequence[Any]) -> list[int]:
-    return [index for index, request in enumerate(requests) if request.request_id() != _CANARY]
+    return [index for index, request in enumerate(requests) if _id_of(request) != _CANARY]
+
+
+def _id_of(request: Any) -> str:
+    """A request's id; none where a caller's bytes are no text, which must be nobody's fault but his."""
+    try:
+        name: str = request.request_id()
+    except UnicodeDecodeError:
+        return ""
+    return name
 
 
 def _with_room(step: Any, kind: str, config: dict[str, Any], args: dict[str, str]) -> Step:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mutations import binary, damaged, meanings, packed, whole
 from served import Served, serving
@@ -83,6 +83,7 @@ def test_json_that_means_something_else(wire: Http, request: dict[str, object]) 
 
 @many
 @given(body=damaged(json.dumps(whole()).encode()))
+@example(body=json.dumps({**whole(), "id": "?"}).encode().replace(b"?", b"\x80"))  # an id that is no text
 def test_json_that_is_damaged(wire: Http, body: bytes) -> None:
     check("damaged", *wire.post(body, {"Content-Type": "application/json"}))
 

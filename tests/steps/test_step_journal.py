@@ -119,6 +119,25 @@ def test_a_step_in_triton_tells_of_callers_and_not_of_the_supervisor(
     assert (failed["id"], failed["outcome"], "rows" in failed) == ("odd", "failed", True)
 
 
+def test_an_id_that_is_no_text_harms_nobody(
+    triton: Triton, tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Triton takes any bytes for an id, and its Python backend reads them as UTF-8."""
+    monkeypatch.setenv(PLACE, reader.place)
+    monkeypatch.setenv(EVERY, "1")
+    settings = {"labels": ["no", "yes"], "activation": "none"}
+    step = model(triton, "classify", tmp_path, inputs=["logits"], settings=settings)
+
+    class Odd(triton.pb_utils.InferenceRequest):  # type: ignore[name-defined, misc]
+        def request_id(self) -> str:
+            return b"\x801".decode()
+
+    tensors = [triton.pb_utils.Tensor("logits", np.array([[1, 2]], dtype=np.float32))]
+    requests = [Odd(tensors), triton.pb_utils.InferenceRequest(tensors, request_id="good")]
+    assert [response.has_error() for response in step.execute(requests)] == [False, False]
+    assert [record["id"] for record in reader.read()] == ["", "good"]
+
+
 def test_without_a_log_nothing_is_told(triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PLACE, raising=False)
     assert Journal.found("demo_tokenize", "1") is None
