@@ -33,7 +33,7 @@ _OPTIONS = {
 products."""
 _KEPT = "1000"
 """Kernels that OpenVINO keeps, each made for one shape: about a hundred shapes of a small encoder. It would keep 5000, and its
-memory grow for hours, by about a megabyte and a half a shape, to more than twice of what it begins with."""
+memory grow with each new shape, by about a megabyte and a half for MiniLM in INT8."""
 _TOGETHER = 4
 """Cores that work on one part: one text is soonest done by several. A choice for small encoders, tried on two cores alone."""
 Run = Callable[[Arrays], NDArray[np.float32]]
