@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server import journal
 from tritonsmith_build.server.journal import PATIENCE, Joiner, Journal, Lines, to_files
 from tritonsmith_build.server.topology import Pipeline, Step
@@ -131,6 +132,25 @@ def test_steps_are_heard_and_what_is_no_record_is_not(tmp_path: Path, monkeypatc
         assert told([""], None, None, 1, 2) == 0
     assert [json.loads(line)["outcome"] for line in lines] == ["failed", "failed"]
     assert not Path(place).parent.exists()
+
+
+def test_a_record_that_lacks_its_times_ends_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found out when it has waited too long."""
+    monkeypatch.setattr(journal, "PATIENCE", -1.0)
+    lines: list[str] = []
+    with Journal(Lines(lines.append, 1)) as heard:
+        heard.serves([MOODS])
+        place = Path(heard.environment[PLACE])
+        place.write_text('{"id": "x", "model": "moods_tokenize", "outcome": "answered"}\n')
+        place.write_text(json.dumps(record("a", "classify", 1, 2)) + "\n")
+        until(lambda: len(lines) > 0, "no line", seconds=10)
+    assert [json.loads(line)["id"] for line in lines] == ["a"]
+
+
+@pytest.mark.parametrize("every", [0, -1])
+def test_a_log_of_one_in_no_requests_is_refused(every: int) -> None:
+    with pytest.raises(SmithError, match="--request-log-every"):
+        Lines(print, every)
 
 
 def test_files_are_begun_anew_where_one_is_full_and_the_oldest_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 from tritonsmith_steps.journal import EVERY, PLACE, Record
 
+from tritonsmith_build.errors import SmithError
 from tritonsmith_build.server.topology import Pipeline
 
 Write = Callable[[str], None]
@@ -45,6 +46,10 @@ class Lines:
 
     write: Write
     every: int
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise SmithError(f"{self.every} is no number of requests", where="--request-log-every", fix="give 1 or more")
 
 
 @dataclass
@@ -165,12 +170,13 @@ class Journal:
         self._write(self._joiner.rest())
 
     def _hear(self, line: bytes) -> None:
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # no step's
+        with contextlib.suppress(ValueError):
             self._write(self._joiner.told(json.loads(line)))
 
     def _write(self, lines: Iterator[str]) -> None:
-        for line in lines:
-            self._wanted.write(line)
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # of no step's record
+            for line in lines:
+                self._wanted.write(line)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._closing = True
