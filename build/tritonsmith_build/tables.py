@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from tritonsmith_steps.personal import PersonalKind, Region
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Pooling = Literal["mean", "cls", "max", "last"]
@@ -13,8 +14,6 @@ Count = Annotated[int, Field(strict=True, gt=0)]
 Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 Text = Annotated[str, Field(min_length=1)]
-PersonalKind = Literal["email", "iban", "card", "ip", "national_id", "phone"]
-Region = Literal["US", "GB", "CA", "AU", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "PL", "SE", "FI", "BR", "IN"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 

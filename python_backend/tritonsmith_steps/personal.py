@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
+PersonalKind = Literal["email", "iban", "card", "ip", "national_id", "phone"]
+Region = Literal["US", "GB", "CA", "AU", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "PL", "SE", "FI", "BR", "IN"]
 Found = tuple[int, int]
 """Where in the text, in characters."""
 

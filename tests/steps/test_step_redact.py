@@ -6,13 +6,14 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonsmith_steps.meters import Sums
-from tritonsmith_steps.personal import KINDS, REGIONS, personal, without
+from tritonsmith_steps.personal import KINDS, REGIONS, PersonalKind, Region, personal, without
 from tritonsmith_steps.redact import Redact
 from wild_text import any_text
 
@@ -45,6 +46,11 @@ NONE = [
     "The hash is a1b2c3d4e5f60718293a4b5c6d7e8f90.",
     "ISBN 978-3-16-148410-0",
 ]
+
+
+def test_every_kind_and_region_that_a_spec_may_name_is_known() -> None:
+    assert list(KINDS) == list(get_args(PersonalKind))
+    assert list(REGIONS) == list(get_args(Region))
 
 
 @pytest.mark.parametrize(("text", "kind", "found"), FOUND)
