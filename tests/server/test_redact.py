@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from parity import assert_same
 from parity_texts import TEXT_CASES
-from served import UNASKED, Served, built_at_once, serving
+from served import Served, built_at_once, serving
 from telling import at_length, told
 from test_cache_and_metrics import hits
 from tritonsmith import Client, InvalidInputError
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(folder: Path) -> Iterator[Served]:
-    with serving(folder / "repository", folder / "log", UNASKED, "--request-log-every=1") as server:
+    with serving(folder / "repository", folder / "log", "--canary-every=1", "--request-log-every=1") as server:
         at_length(server)
         yield server
 
